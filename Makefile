@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# lkvm: `make` builds build/lkvm for arm64, `make demo` and `make check` need nothing but a fresh Debian 12.
+# `make help` lists the targets; V=1 shows the commands.
+
+VERSION := 0.1.0
+
+# --- which compiler ---------------------------------------------------------------------------------------------
+ifeq ($(shell uname -m),aarch64)
+CROSS_COMPILE ?=
+else
+CROSS_COMPILE ?= aarch64-linux-gnu-
+endif
+ifeq ($(origin CC),default)
+CC := $(CROSS_COMPILE)gcc
+endif
+HOSTCC ?= gcc
+STRIP  ?= $(CROSS_COMPILE)strip
+NM     ?= $(CROSS_COMPILE)nm
+# clang is one compiler for all targets and has to be told.
+ifneq (,$(findstring clang,$(CC)))
+TARGET_FLAGS := --target=aarch64-linux-gnu
+endif
+
+V ?= 0
+Q  = $(if $(filter 1,$(V)),,@)
+say = $(if $(filter 1,$(V)),,@printf '  %-7s %s\n' '$(1)' '$(2)';)
+
+# --- what -------------------------------------------------------------------------------------------------------
+PREFIX ?= /usr/local
+STATIC ?= 1
+B      := build
+
+SRCS := main.c cli.c $(wildcard builtin-*.c) $(wildcard util/*.c state/*.c vm/*.c hw/*.c arm/*.c)
+OBJS := $(SRCS:%.c=$(B)/obj/%.o)
+
+# --- how --------------------------------------------------------------------------------------------------------
+WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror
+HARDEN   := -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2
+OPT      ?= -O2 -g
+LKVM_CPPFLAGS := -D_GNU_SOURCE -DLKVM_VERSION=\"$(VERSION)\" -Iinclude
+LKVM_CFLAGS   := -std=gnu11 $(TARGET_FLAGS) $(OPT) $(WARN) $(HARDEN) -ffunction-sections -fdata-sections
+LKVM_LDFLAGS  := $(TARGET_FLAGS) -Wl,--gc-sections -Wl,-z,relro,-z,now $(if $(filter 1,$(STATIC)),-static-pie,-pie)
+LIBS     := -lfdt -lz -pthread
+
+all: $(B)/lkvm ## build/lkvm, static unless STATIC=0
+
+$(B)/lkvm: $(OBJS) $(B)/.link.$(STATIC)
+	$(call say,LINK,$@)$(CC) $(LKVM_LDFLAGS) $(LDFLAGS) -o $@ $(OBJS) $(LIBS)
+
+# A change of STATIC relinks.
+$(B)/.link.%:
+	@mkdir -p $(B); rm -f $(B)/.link.*; touch $@
+
+$(B)/obj/%.o: %.c $(B)/.libs-found
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(LKVM_CPPFLAGS) $(CPPFLAGS) $(LKVM_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(OBJS:.o=.d)
+
+# The first missing piece is named with its Debian package, before forty files fail over it.
+ARCH_SUFFIX := $(if $(CROSS_COMPILE),:arm64)
+$(B)/.libs-found:
+	@mkdir -p $(B)
+	@command -v $(firstword $(CC)) >/dev/null || { \
+		echo "lkvm: no compiler $(CC): apt-get install $(if $(CROSS_COMPILE),gcc-aarch64-linux-gnu libc6-dev-arm64-cross,gcc libc6-dev), or run tools/setup build" >&2; exit 1; }
+	@echo '#include <libfdt.h>' | $(CC) $(TARGET_FLAGS) $(CPPFLAGS) -E -o /dev/null - 2>/dev/null || { \
+		echo "lkvm: libfdt is missing: apt-get install libfdt-dev$(ARCH_SUFFIX), or run tools/setup build" >&2; exit 1; }
+	@echo '#include <zlib.h>' | $(CC) $(TARGET_FLAGS) $(CPPFLAGS) -E -o /dev/null - 2>/dev/null || { \
+		echo "lkvm: zlib is missing: apt-get install zlib1g-dev$(ARCH_SUFFIX), or run tools/setup build" >&2; exit 1; }
+	@touch $@
+
+# --- documents made from the option tables, on the machine that compiles ------------------------------------------
+DOCGEN_SRCS := tools/docgen.c cli.c vm/config.c $(wildcard util/*.c)
+$(B)/docgen: $(DOCGEN_SRCS) $(wildcard include/*.h include/util/*.h include/vm/config.h)
+	@mkdir -p $(B)
+	$(call say,HOSTCC,$@)$(HOSTCC) $(LKVM_CPPFLAGS) -std=gnu11 -O1 -Wall -o $@ $(DOCGEN_SRCS)
+
+$(B)/lkvm.1 $(B)/lkvm.bash: $(B)/docgen
+	$(call say,GEN,$@)$(B)/docgen $(if $(filter %.1,$@),man,completion) > $@.new && mv $@.new $@
+
+docs: $(B)/lkvm.1 $(B)/lkvm.bash ## man page and bash completion, from the option tables
+
+install: $(B)/lkvm docs ## to $(DESTDIR)$(PREFIX): program, man page, completion
+	install -D -m 755 $(B)/lkvm $(DESTDIR)$(PREFIX)/bin/lkvm
+	install -D -m 644 $(B)/lkvm.1 $(DESTDIR)$(PREFIX)/share/man/man1/lkvm.1
+	install -D -m 644 $(B)/lkvm.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/lkvm
+
+# --- tests --------------------------------------------------------------------------------------------------------
+# What has no arm64 in it is tested on this machine, under ASan and UBSan.
+UNIT_SRCS := cli.c $(wildcard util/*.c state/*.c hw/*.c vm/*.c) \
+	arm/fdt.c arm/boot.c arm/image.c arm/gunzip.c arm/gicv2m.c
+-include tests/unit/unit.mk
+-include tests/guest/bare/bare.mk
+-include tests/check.mk
+
+# --- for those who change the code --------------------------------------------------------------------------------
+FORMAT_FILES = $(shell git ls-files -co --exclude-standard '*.c' '*.h')
+format: ## clang-format over the tree
+	$(Q)clang-format -i $(FORMAT_FILES)
+
+lint: ## layers, globals, banned calls, formatting ...
+	$(Q)prove $(wildcard tests/lint/*.t)
+
+compile_commands.json: $(SRCS) ## for editors; made by bear
+	$(Q)bear --output $@ -- $(MAKE) -B B=$(B)/bear $(B)/bear/lkvm
+
+clean:
+	rm -rf $(B) compile_commands.json
+
+help: ## this list
+	@grep -hE '^[a-z_./()$$-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 24
+
+.PHONY: all docs install format lint clean help
+.DELETE_ON_ERROR:

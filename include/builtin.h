@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The verbs' functions; each returns an exit code of cli.h. @argv[0] is the verb. */
+#ifndef LKVM_BUILTIN_H
+#define LKVM_BUILTIN_H
+
+int cmd_run(int argc, char **argv);
+int cmd_list(int argc, char **argv);
+int cmd_pause(int argc, char **argv);
+int cmd_resume(int argc, char **argv);
+int cmd_stop(int argc, char **argv);
+int cmd_stat(int argc, char **argv);
+int cmd_debug(int argc, char **argv);
+int cmd_version(int argc, char **argv);
+int cmd_help(int argc, char **argv);
+
+/* What every verb says when its command line is wrong: one line, the way to --help, EXIT_USAGE. */
+struct err;
+int builtin_usage(const char *verb, const struct err *err);
+
+/* A verb's --help on stdout; EXIT_OK. */
+struct verb_spec;
+int builtin_help(const struct verb_spec *verb);
+
+/* --- What the verbs about running VMs share (builtin-common.c) --- */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct control_opts;
+struct wbuf;
+
+#define BUILTIN_OUT_MAX (64u << 20) /* bytes that one verb prints at a time */
+
+/* True when the verb is to go on; else it has been dealt with and *@code is the exit code. A NAME is in opts->name. */
+bool builtin_parse(const struct verb_spec *verb, int argc, char **argv, struct control_opts *opts,
+		   int *code);
+
+/*
+ * Calls @act for the VM that was named, for all with -a, or for the only one that runs. What it puts into @out is
+ * printed whatever it returns, and its error is one line on stderr. Returns the exit code for all together.
+ */
+typedef int (*builtin_act)(const char *name, const struct control_opts *opts, struct wbuf *out,
+			   struct err *err);
+int builtin_each(const struct verb_spec *verb, const struct control_opts *opts, builtin_act act);
+
+/* One line "lkvm VERB: text" on stderr; EXIT_FAILED. */
+int builtin_failed(const char *verb, const struct err *err);
+/* The whole buffer to stdout; EXIT_OK, or EXIT_FAILED with a line when it did not arrive. */
+int builtin_print(const char *verb, const struct wbuf *out);
+void builtin_printf(struct wbuf *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* "512M", "4G": the largest unit that gives a whole number. */
+const char *builtin_size(uint64_t bytes, char text[32]);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The verbs' options as data, apart from the code that carries them out: tools/docgen.c, built for the machine that
+ * compiles, makes man page and completion from the same tables.
+ */
+#ifndef LKVM_CLI_H
+#define LKVM_CLI_H
+
+#include <stdbool.h>
+
+#include "util/opt.h"
+
+/* Exit codes of every verb; in the man page. */
+enum exit_code {
+	EXIT_OK = 0, /* for run: the guest powered off, or was stopped */
+	EXIT_FAILED =
+		1,	/* the host or another VM refused something; the line on stderr says what */
+	EXIT_USAGE = 2, /* a wrong option, value or file: nothing was started */
+	EXIT_MEMORY = 3, /* run: guest memory was taken away or replaced under the guest */
+};
+
+/* Options of list, pause, resume, stop, stat, debug. */
+struct control_opts {
+	const char *name; /* -n */
+	bool all;	  /* -a */
+	bool json;
+	bool memory;	   /* stat -m */
+	bool dump;	   /* debug -d */
+	const char *sysrq; /* debug -s: one character */
+	bool running;	   /* list -i: running instances */
+	bool rootfs;	   /* list -r: kvmtool's root file systems; there are none */
+};
+
+extern const struct verb_spec verb_run, verb_list, verb_pause, verb_resume, verb_stop, verb_stat,
+	verb_debug, verb_version, verb_help;
+
+/* All of them, NULL-terminated, in the order of the help. */
+extern const struct verb_spec *const cli_verbs[];
+
+#endif

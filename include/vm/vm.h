@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * One virtual machine. Everything hangs off this struct; there is no other state.
+ *
+ * Two lifetimes: the host's side (log, loop, memory mappings, character back ends, control socket) lives as long as
+ * the process; the machine (KVM's VM, bus, devices, vCPUs) is built anew for every boot of the guest by
+ * arch_machine_build() and by nothing else.
+ *
+ * Threads: the one that called vm_run() runs the event loop; each vCPU has its own. vm->lock guards what both touch:
+ * pause, stop, end.
+ */
+#ifndef LKVM_VM_VM_H
+#define LKVM_VM_VM_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util/err.h"
+#include "util/log.h"
+#include "vm/bus.h"
+#include "vm/chardev.h"
+#include "vm/config.h"
+#include "vm/device.h"
+#include "vm/event.h"
+#include "vm/memory.h"
+#include "vm/vcpu.h"
+
+enum vm_end {
+	VM_END_NONE,	  /* still going */
+	VM_END_POWER_OFF, /* the guest's PSCI SYSTEM_OFF */
+	VM_END_RESET,	  /* the guest's PSCI SYSTEM_RESET or RESET2 */
+	VM_END_STOP,	  /* asked from outside: lkvm stop, Ctrl-a x, SIGTERM, SIGINT, SIGHUP */
+	VM_END_MEMORY,	  /* guest memory was taken away or replaced */
+	VM_END_ERROR,	  /* the host refused something; text in end_err */
+};
+
+struct control_server;
+struct arch_machine;
+
+struct vm {
+	/* The host's side. */
+	struct vm_config config; /* checked; cpus and name filled in */
+	char name[VM_NAME_MAX + 1];
+	struct log log;
+	struct event_loop loop;
+	struct event_kick end_kick;
+	struct event_source signals; /* signalfd: SIGTERM, SIGINT, SIGHUP */
+	int kvm_fd;
+	struct mem mem;
+	struct chardev *serial[VM_MAX_UARTS];
+	struct control_server *control;
+	uint64_t started_ns; /* CLOCK_MONOTONIC */
+	uint32_t boots;
+	int memory_exit_code; /* of the process when guest memory is lost (vm/fault.h) */
+
+	/* The machine; NULL, -1 and 0 between boots. */
+	int fd;
+	struct bus bus;
+	struct device_list devices;
+	struct vcpu *vcpus; /* config.cpus of them */
+	struct arch_machine *machine;
+
+	/* Guarded by lock. */
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* a vCPU parked, or was let go */
+	uint32_t pauses;	/* how many hold the guest paused */
+	bool user_paused;	/* one of them is the user's */
+	bool stopping;		/* threads are to end */
+	uint32_t running;	/* threads not parked and not ended */
+	enum vm_end end;	/* first reason wins */
+	struct err end_err;
+};
+
+/* Host's side. After -errno nothing is left. @config is copied. */
+int vm_init(struct vm *vm, const struct vm_config *config, struct err *err);
+void vm_release(struct vm *vm);
+
+/* KVM's VM of the given type (arch), empty bus and device list. Called by arch_machine_build(). */
+int vm_open(struct vm *vm, unsigned long type, struct err *err);
+void vm_close(struct vm *vm); /* devices, vCPUs, VM; threads must have ended */
+
+/*
+ * Runs the machine that was built until it ends. Returns how; vm->end_err holds the text for MEMORY and ERROR. All
+ * vCPU threads have ended when it returns.
+ */
+enum vm_end vm_run(struct vm *vm);
+
+/* Ends the run with that reason. Any thread, also a vCPU's; the first caller's reason stands. */
+void vm_finish(struct vm *vm, enum vm_end end, const struct err *why);
+
+/*
+ * The barrier. vm_pause() returns when no vCPU is in the kernel and none handles an exit; since it runs on the event
+ * loop's thread, no event is being handled either. Pauses nest. Loop thread only.
+ */
+void vm_pause(struct vm *vm);
+void vm_resume(struct vm *vm);
+
+/* The user's own pause, for the control socket: at most one. -EALREADY when it is so already. */
+int vm_user_pause(struct vm *vm);
+int vm_user_resume(struct vm *vm);
+
+#endif
