@@ -40,10 +40,9 @@ static size_t wrap(struct wbuf *out, size_t at, size_t indent, const char *text)
 			at += gap + len;
 		}
 		text += len;
-		if (*text == '\n') {
+		if (*text == '\n') { /* in texts with no indent alone */
 			put(out, "\n");
-			spaces(out, text[1] && text[1] != '\n' ? indent : 0);
-			at = indent;
+			at = 0;
 		}
 		text += *text != '\0';
 	}

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -59,6 +61,20 @@ void chardev_rx_room(struct chardev *c)
 /* --- output --- */
 
 /*
+ * Nobody has the other side of a pseudo-terminal open, and the kernel keeps for the next one what the last one has not
+ * read. Only from that side can it be thrown away. The one who comes at this very moment misses nothing new.
+ */
+static void forget_unread(int master)
+{
+	int slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+	if (slave < 0)
+		return;
+	(void)tcflush(slave, TCIFLUSH);
+	close(slave);
+}
+
+/*
  * Bytes that are off our hands, or -EAGAIN. Output that nobody can have any more is off our hands too: a guest does not
  * hang because its reader has gone, and a reader that comes back (a FIFO, a disk with room again) gets what follows.
  */
@@ -70,10 +86,9 @@ static ssize_t write_out(struct chardev *c, const uint8_t *bytes, size_t n)
 	if (c->out.fd < 0)
 		return (ssize_t)n;
 	if (c->kind == CHARDEV_PTY) {
-		/* The kernel would keep the bytes for whoever opens the other side next. */
 		if (poll(&p, 1, 0) == 1 && (p.revents & POLLHUP)) {
 			if (c->had_reader)
-				(void)tcflush(c->out.fd, TCOFLUSH);
+				forget_unread(c->out.fd);
 			c->had_reader = false;
 			return (ssize_t)n;
 		}

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
@@ -92,7 +93,7 @@ static int open_pty(struct chardev *c, struct err *err)
 	 * Opened once and closed, after which the master polls as hung up until somebody else opens it: so a port that
 	 * nobody is connected to can be told from the start.
 	 */
-	slave = open(c->path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	slave = ioctl(c->in.fd, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (slave < 0 || tcgetattr(slave, &modes) < 0) {
 		int rc = -errno;
 

@@ -173,6 +173,21 @@ void control_file_name(const char *name, char file[CONTROL_FILE_MAX])
 	(void)snprintf(file, CONTROL_FILE_MAX, "%s" CONTROL_SUFFIX, name);
 }
 
+/*
+ * Nobody listens at the socket that was opened. It is a left-over only if the name still means that one: a VM that
+ * ends takes its name away before it stops listening.
+ */
+static int refused(const struct control_folder *f, const char *file, const struct stat *opened)
+{
+	struct stat now;
+
+	if (fstatat(f->fd, file, &now, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	if (now.st_ino != opened->st_ino || now.st_dev != opened->st_dev)
+		return -EAGAIN; /* another VM's by now */
+	return -ECONNREFUSED;
+}
+
 int control_folder_connect(const struct control_folder *f, const char *file)
 {
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
@@ -194,6 +209,8 @@ int control_folder_connect(const struct control_folder *f, const char *file)
 		rc = -ENOTSOCK;
 	else if (connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
 		rc = errno == EPROTOTYPE ? -ENOTSOCK : -errno;
+	if (rc == -ECONNREFUSED)
+		rc = refused(f, file, &st);
 out:
 	if (rc && fd >= 0)
 		close(fd);

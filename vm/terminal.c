@@ -79,10 +79,9 @@ static void wait_for_end(struct orders *orders, bool have_parent)
  * The child. It runs on a copy of the parent's memory and touches next to nothing of it; only async-signal-safe calls
  * from here on. All signals are blocked, those of the terminal too, which makes tcsetattr() work from the background.
  */
-static void __attribute__((noreturn)) watch(int tty, int socket, pid_t parent)
+static void __attribute__((noreturn)) watch(int tty, int socket, pid_t parent, pid_t group)
 {
 	struct orders orders = {.restore = false};
-	pid_t group = getpgrp();
 	bool have_parent = false;
 	int pidfd;
 
@@ -137,7 +136,7 @@ static void block(struct terminal *t, sigset_t *mask, const sigset_t *before, in
 
 int terminal_init(struct terminal *t, int fd, struct err *err)
 {
-	pid_t parent = getpid();
+	pid_t parent = getpid(), group = getpgrp();
 	sigset_t all, before, keep;
 	int pair[2];
 
@@ -151,7 +150,10 @@ int terminal_init(struct terminal *t, int fd, struct err *err)
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	t->watcher = fork();
 	if (!t->watcher)
-		watch(fd, pair[1], parent);
+		watch(fd, pair[1], parent, group);
+	/* By both, so that it is out of the group for certain when we go on: one SIGKILL to all must not end it. */
+	if (t->watcher > 0)
+		(void)setpgid(t->watcher, t->watcher);
 	keep = before;
 	sigemptyset(&t->blocked);
 	if (t->watcher > 0) {
