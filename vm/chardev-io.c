@@ -294,9 +294,6 @@ void chardev_input(struct chardev *c)
 			no_bytes(c, n);
 			return;
 		}
-		/* Less than asked for: it is empty, and more to come will be an edge (epoll(7), Q9). */
-		if ((size_t)n < want && c->pollable)
-			c->readable = false;
 		total += (size_t)n;
 		accept_bytes(c, bytes, (size_t)n);
 	}
@@ -356,7 +353,6 @@ int chardev_start(struct chardev *c, struct err *err)
 		return 0;
 
 	rc = event_add(c->loop, &c->in, EPOLLIN | EPOLLET);
-	c->pollable = !rc;
 	/* A regular file cannot be polled and never makes one wait: it is read as the port has room. */
 	c->readable = rc == -EPERM;
 	return rc && rc != -EPERM ? err_sys(err, rc, "%s: input", c->path) : 0;

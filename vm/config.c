@@ -149,6 +149,8 @@ static int check_boot(const struct vm_config *config, struct err *err)
 {
 	size_t len = config->params ? strlen(config->params) : 0;
 
+	if (config->restoring)
+		return 0;
 	if (!config->kernel && !config->firmware)
 		return err_set(err, -EINVAL,
 			       "nothing to boot, give a kernel with -k FILE or a firmware with -f "

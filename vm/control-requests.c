@@ -150,6 +150,8 @@ static int dispatch(struct vm *vm, uint16_t type, struct rbuf *r, struct wbuf *o
 {
 	uint32_t arg = 0;
 
+	if (vm->extra && type >= CONTROL_SNAPSHOT && type <= CONTROL_SNAPSHOT_CANCEL)
+		return vm->extra(vm, vm->extra_ctx, type, r, out, err);
 	if (type < CONTROL_INFO || type > CONTROL_SYSRQ)
 		return err_set(err, -EOPNOTSUPP, "request %u is not known to this VM", type);
 	if (type == CONTROL_REGISTERS)
@@ -173,6 +175,8 @@ static int dispatch(struct vm *vm, uint16_t type, struct rbuf *r, struct wbuf *o
 		return do_registers(vm, arg, out, err);
 	case CONTROL_SYSRQ:
 		return do_sysrq(vm, (uint8_t)arg, err);
+	default:
+		break;
 	}
 	return -EOPNOTSUPP; /* not reached */
 }

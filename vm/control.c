@@ -374,7 +374,10 @@ static int bind_and_listen(struct control_server *server, const struct sockaddr_
 	if (fstatat(server->folder.fd, server->file, &server->id, AT_SYMLINK_NOFOLLOW) < 0)
 		return err_sys(err, -errno, "%s", at->sun_path);
 	/* The umask may have taken too much. */
-	if (fchmodat(server->folder.fd, server->file, 0600, 0) < 0 || listen(fd, BACKLOG) < 0)
+	if ((server->id.st_mode & 0777) != 0600 &&
+	    fchmodat(server->folder.fd, server->file, 0600, 0) < 0)
+		return err_sys(err, -errno, "%s", at->sun_path);
+	if (listen(fd, BACKLOG) < 0)
 		return err_sys(err, -errno, "%s", at->sun_path);
 	return 0;
 }

@@ -43,11 +43,13 @@ static void handle_fault(int signal_number, siginfo_t *info, void *context)
 	const ucontext_t *uc = context;
 	const struct fault_context *fc = uc->uc_stack.ss_sp;
 	struct sigaction original = {.sa_handler = SIG_DFL};
+	/* By kill(2) or its like: there is no address in it, and it does not come again by itself. */
+	const bool sent = info->si_code <= 0;
 	char line[256];
 	uint64_t gpa;
 	size_t n = 0;
 
-	if (fc && mem_host_to_gpa(&fc->vm->mem, info->si_addr, &gpa)) {
+	if (!sent && fc && mem_host_to_gpa(&fc->vm->mem, info->si_addr, &gpa)) {
 		n += put_text(line + n, "\r\nlkvm: ");
 		n += put_text(line + n, "guest memory at ");
 		n += put_hex(line + n, gpa);
@@ -61,6 +63,8 @@ static void handle_fault(int signal_number, siginfo_t *info, void *context)
 	}
 	/* Returning runs the same instruction again, now with the default action. */
 	sigaction(signal_number, &original, NULL);
+	if (sent)
+		(void)raise(signal_number);
 }
 
 int fault_install(struct err *err)

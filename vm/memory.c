@@ -14,6 +14,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "vm/presence.h"
+
 #ifndef SYS_mseal /* Linux 6.10, one number on all architectures */
 #define SYS_mseal 462
 #endif
@@ -132,6 +134,7 @@ static int map_hugetlb(const struct mem *mem, struct mem_bank *bank, struct err 
 	char path[4096];
 	struct statfs fs;
 
+	err->usage = true; /* up to the page size the folder is at fault, or the one who named it */
 	if (statfs(dir, &fs) < 0)
 		return err_sys(err, -errno, "--hugetlbfs %s", dir);
 	if (fs.f_type != HUGETLBFS_MAGIC)
@@ -142,6 +145,7 @@ static int map_hugetlb(const struct mem *mem, struct mem_bank *bank, struct err 
 		return err_set(err, -EINVAL,
 			       "--hugetlbfs %s: -m is not a multiple of its page size, %llu MiB",
 			       dir, (unsigned long long)fs.f_bsize >> 20);
+	err->usage = false;
 	if (snprintf(path, sizeof(path), "%s/lkvm-XXXXXX", dir) >= (int)sizeof(path))
 		return err_set(err, -ENAMETOOLONG, "--hugetlbfs: path is too long");
 	bank->fd = mkostemp(path, O_CLOEXEC);
@@ -288,6 +292,24 @@ const struct mem_bank *mem_find(const struct mem *mem, const char *name)
 		if (!strcmp(mem->banks[i].spec.name, name))
 			return &mem->banks[i];
 	return NULL;
+}
+
+bool mem_is_private(const struct mem *mem)
+{
+	for (unsigned int i = 0; i < mem->n; i++)
+		if (mem->banks[i].spec.backing != MEM_ANON)
+			return false;
+	return true;
+}
+
+int mem_presence(const struct mem *mem, const struct mem_bank *bank, struct presence *presence,
+		 struct err *err)
+{
+	enum presence_source source =
+		bank->spec.backing == MEM_MEMFD ? PRESENCE_FILE : PRESENCE_PAGEMAP;
+
+	(void)mem;
+	return presence_init(presence, source, bank->host, bank->spec.size, bank->fd, 0, err);
 }
 
 bool mem_host_to_gpa(const struct mem *mem, const void *host, uint64_t *gpa)

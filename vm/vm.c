@@ -18,7 +18,11 @@
 
 static void finish_kicked(struct event_kick *kick)
 {
-	event_stop(kick->loop);
+	struct vm *vm = kick->ctx;
+
+	/* Several may finish a run, and a late one's kick is heard in the next. */
+	if (vm->end != VM_END_NONE)
+		event_stop(kick->loop);
 }
 
 static void signal_ready(struct event_source *source, uint32_t events)
@@ -142,7 +146,7 @@ int vm_init(struct vm *vm, const struct vm_config *config, struct err *err)
 	if (!rc)
 		rc = event_loop_init(&vm->loop, err);
 	if (!rc)
-		rc = event_kick_init(&vm->end_kick, &vm->loop, finish_kicked, NULL, err);
+		rc = event_kick_init(&vm->end_kick, &vm->loop, finish_kicked, vm, err);
 	if (!rc)
 		rc = open_signals(vm, err);
 	if (!rc)
@@ -245,7 +249,8 @@ enum vm_end vm_run(struct vm *vm)
 void vm_finish(struct vm *vm, enum vm_end end, const struct err *why)
 {
 	pthread_mutex_lock(&vm->lock);
-	if (vm->end == VM_END_NONE) {
+	/* A guest that resets cannot undo that it is to end. */
+	if (vm->end == VM_END_NONE || (vm->end == VM_END_RESET && end == VM_END_STOP)) {
 		vm->end = end;
 		if (why)
 			vm->end_err = *why;

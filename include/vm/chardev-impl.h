@@ -31,8 +31,7 @@ struct chardev {
 	bool tx_blocked; /* the host takes no more: out tells when */
 	bool rx_blocked; /* the port had no room: chardev_rx_room() tells when */
 
-	bool readable; /* the last read of in did not come out empty-handed */
-	bool pollable; /* false: a regular file, which is always readable until its end */
+	bool readable; /* in may have bytes: the last read did not end with EAGAIN */
 	bool write_failed;
 	bool had_reader; /* of a pseudo-terminal */
 

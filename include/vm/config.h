@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "util/buf.h"
 #include "util/err.h"
 
 #define VM_NAME_MAX   63  /* [A-Za-z0-9][A-Za-z0-9._-]* */
@@ -17,6 +18,7 @@
 #define VM_MAX_UARTS  4
 #define VM_MEM_UNIT   0x200000 /* RAM comes in 2 MiB, the block size of stage 2 with 4 KiB pages */
 #define VM_MEM_MIN    (16ull << 20)
+#define VM_SVE_WORDS  8 /* of KVM_REG_ARM64_SVE_VLS */
 #define VM_CPU_SET    1024
 #define VM_PARAMS_MAX 2047 /* bytes; arm64's COMMAND_LINE_SIZE is 2048 with the NUL */
 #define VM_GICV2_CPUS 8	   /* a GICv2 has no more CPU interfaces */
@@ -30,6 +32,8 @@ struct vm_config {
 	uint32_t cpus;		   /* 0: as many as the host has online */
 	const char *vcpu_affinity; /* host CPU list such as 0-3,6; NULL: free */
 	uint32_t sve_max_vl;	   /* bits, a multiple of 128; 0: the host's */
+	/* Exactly these SVE vector lengths, a bit each (KVM_REG_ARM64_SVE_VLS); all zero: see sve_max_vl. */
+	uint64_t sve_vls[VM_SVE_WORDS];
 	bool pmu;
 	bool pvtime;
 
@@ -51,6 +55,8 @@ struct vm_config {
 	const char *dump_dtb;
 	uint64_t kaslr_seed;
 	bool kaslr_seed_set; /* else from host entropy */
+	bool flash_bank;     /* the flash is there, its contents come from a snapshot */
+	bool restoring;	     /* nothing to boot: all comes from a snapshot or a stream */
 	bool nodefaults;     /* add nothing to the command line */
 	bool no_reboot;
 
@@ -68,6 +74,14 @@ void vm_config_init(struct vm_config *config);
 
 /* Host CPUs of a list such as 0-3,6, a bit for each; at least one. The text of an error names the list. */
 int vm_cpu_list_parse(const char *list, uint64_t set[VM_CPU_SET / 64], struct err *err);
+
+/*
+ * The machine's configuration as the payload of RECORD_CONFIG, what restore and incoming migration build from. @name: the
+ * VM's. Decoding checks all values; config->name points to @name then, and host resources are those of the defaults.
+ */
+void vm_config_encode(const struct vm_config *config, const char *name, struct wbuf *out);
+int vm_config_decode(struct rbuf *in, struct vm_config *config, char name[VM_NAME_MAX + 1],
+		     struct err *err);
 
 /* What can be told wrong without looking at the host or any file; -EINVAL and one line that names the option. */
 int vm_config_check(const struct vm_config *config, struct err *err);

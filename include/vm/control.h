@@ -25,7 +25,7 @@
 #define CONTROL_VERSION	       1
 #define CONTROL_HEADER	       12
 #define CONTROL_MAX_PAYLOAD    (1u << 20)
-#define CONTROL_MAX_REQUEST    4096u /* a request is small; a reply may be large */
+#define CONTROL_MAX_REQUEST    16384u /* a request is small; a reply may be large */
 #define CONTROL_MAX_CLIENTS    16
 #define CONTROL_CLIENT_SECONDS 10
 
@@ -37,6 +37,10 @@ enum control_type {
 	CONTROL_STOP = 5,
 	CONTROL_REGISTERS = 6, /* u32 vcpu -> names and values */
 	CONTROL_SYSRQ = 7,     /* u8 key */
+	/* Answered by vm->extra, if there is one (migrate/control.h). */
+	CONTROL_SNAPSHOT = 8,
+	CONTROL_SNAPSHOT_STATUS = 9,
+	CONTROL_SNAPSHOT_CANCEL = 10,
 };
 
 struct vm;

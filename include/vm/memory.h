@@ -31,6 +31,18 @@ enum mem_backing {
 
 enum mem_access { MEM_READ, MEM_WRITE };
 
+/*
+ * What belongs to each page beside its data and travels with it: memory tags. vm/ and migrate/ move it as bytes;
+ * arm/mte.c knows what it is. Ranges are whole pages within one bank; a byte stands for 32 bytes of memory.
+ */
+struct mem_sidecar {
+	int (*get)(void *ctx, uint8_t *host, uint64_t gpa, uint64_t len, uint8_t *out,
+		   struct err *err);
+	int (*put)(void *ctx, uint8_t *host, uint64_t gpa, uint64_t len, const uint8_t *in,
+		   struct err *err);
+	void *ctx;
+};
+
 struct mem_spec {
 	const char *name; /* constant; "ram", "flash", "pvtime" */
 	uint64_t gpa;	  /* page-aligned; RAM on VM_MEM_UNIT */
@@ -52,9 +64,10 @@ struct mem {
 	struct mem_bank banks[MEM_MAX_BANKS]; /* slot number is the index */
 	unsigned int n;
 	int vm_fd;
-	int tag_prot;	  /* 0, or the mmap protection bit that gives memory tags (arm/mte.c) */
-	int slot_tags;	  /* the guest has tags, whatever tag_prot is: for messages */
-	size_t page_size; /* the host's */
+	int tag_prot;  /* 0, or the mmap protection bit that gives memory tags (arm/mte.c) */
+	int slot_tags; /* the guest has tags, whatever tag_prot is: for messages */
+	const struct mem_sidecar *sidecar; /* or NULL: pages are only data */
+	size_t page_size;		   /* the host's */
 };
 
 int mem_init(struct mem *mem, struct err *err);
@@ -85,6 +98,14 @@ void *gpa_ptr(struct mem *mem, uint64_t gpa, uint64_t len, enum mem_access acces
 
 /* The bank of that name, or NULL. */
 const struct mem_bank *mem_find(const struct mem *mem, const char *name);
+
+/* Whether a fork of this process has a copy of all guest memory that nobody changes: no bank is shared. */
+bool mem_is_private(const struct mem *mem);
+
+/* Which pages of a bank may hold something (vm/presence.h). */
+struct presence;
+int mem_presence(const struct mem *mem, const struct mem_bank *bank, struct presence *presence,
+		 struct err *err);
 
 /* The bank a host address lies in, and its guest address; for the fault handlers. Async-signal-safe. */
 bool mem_host_to_gpa(const struct mem *mem, const void *host, uint64_t *gpa);

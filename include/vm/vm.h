@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "util/buf.h"
 #include "util/err.h"
 #include "util/log.h"
 #include "vm/bus.h"
@@ -50,6 +51,13 @@ struct vm {
 	struct mem mem;
 	struct chardev *serial[VM_MAX_UARTS];
 	struct control_server *control;
+	/*
+	 * Answers the control requests that vm/ does not know (migrate/control.h), or NULL. Reads all of @payload, appends
+	 * the reply's rest to @out.
+	 */
+	int (*extra)(struct vm *vm, void *ctx, uint16_t type, struct rbuf *payload,
+		     struct wbuf *out, struct err *err);
+	void *extra_ctx;
 	uint64_t started_ns; /* CLOCK_MONOTONIC */
 	uint32_t boots;
 	int memory_exit_code; /* of the process when guest memory is lost (vm/fault.h) */
