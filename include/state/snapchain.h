@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A snapshot file and those it builds on (`--base`), newest first: what the memory was at the moment of the newest.
+ * Parents are looked for in the folder of the file that names them, and must have the uuid that it names.
+ */
+#ifndef LKVM_STATE_SNAPCHAIN_H
+#define LKVM_STATE_SNAPCHAIN_H
+
+#include <stdint.h>
+
+#include "state/snapfile.h"
+
+#define SNAP_CHAIN_MAX 256
+
+struct snap_chain {
+	struct snap_reader *reader[SNAP_CHAIN_MAX]; /* newest first */
+	int fd[SNAP_CHAIN_MAX];
+	unsigned int n;
+};
+
+/*
+ * Opens @path and, as long as a file names a parent, every snapshot in the same folder until the one with that uuid is
+ * found. Banks, page size and tags must be the same throughout. -ENOENT names the uuid that is missing, -ELOOP a circle.
+ */
+int snap_chain_open(const char *path, struct snap_chain *chain, struct err *err);
+void snap_chain_close(struct snap_chain *chain);
+const struct snap_info *snap_chain_info(const struct snap_chain *chain); /* of the newest */
+
+/*
+ * One chunk as the whole chain has it. Bit i of *@present says that page i was read to @pages + i * page_size, with its
+ * packed tags at @tags + i * page_size / 32 (@tags may be NULL); the others are absent, and nothing is stored for them.
+ * Every checksum of what was read held. Several threads may call it.
+ */
+int snap_chain_chunk(const struct snap_chain *chain, uint32_t bank, uint64_t chunk, uint8_t *pages,
+		     uint8_t *tags, uint64_t *present, struct err *err);
+
+/* The same question without reading: which pages have content somewhere in the chain. */
+uint64_t snap_chain_present(const struct snap_chain *chain, uint32_t bank, uint64_t chunk);
+
+#endif

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "state/snapchain.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const uint8_t no_uuid[16];
+
+static int open_file(int dir, const char *name, const char *shown, int *fd, struct snap_reader **r,
+		     struct err *err)
+{
+	struct stat st;
+	int rc;
+
+	/* NONBLOCK: a FIFO in the folder must not hold us. */
+	*fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (*fd < 0)
+		return err_sys(err, -errno, "%s", shown);
+	if (fstat(*fd, &st) < 0 || !S_ISREG(st.st_mode))
+		rc = err_set(err, -EINVAL, "%s: not a regular file", shown);
+	else
+		rc = snap_reader_open(*fd, shown, r, err);
+	if (rc) {
+		close(*fd);
+		*fd = -1;
+	}
+	return rc;
+}
+
+static void uuid_text(const uint8_t uuid[16], char text[33])
+{
+	for (unsigned int i = 0; i < 16; i++)
+		snprintf(text + 2 * i, 3, "%02x", uuid[i]);
+}
+
+static int same_shape(const struct snap_info *a, const struct snap_info *b)
+{
+	if (a->page_size != b->page_size || a->tags != b->tags || a->nbanks != b->nbanks)
+		return 0;
+	for (uint32_t i = 0; i < a->nbanks; i++)
+		if (strcmp(a->bank[i].name, b->bank[i].name) || a->bank[i].gpa != b->bank[i].gpa ||
+		    a->bank[i].size != b->bank[i].size)
+			return 0;
+	return 1;
+}
+
+/* Adds the snapshot of the folder that has this uuid. What is no snapshot is passed over without a word. */
+static int find_parent(int dir, const char *folder, const uint8_t uuid[16],
+		       struct snap_chain *chain, struct err *err)
+{
+	int copy = fcntl(dir, F_DUPFD_CLOEXEC, 0);
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	struct dirent *entry;
+	char text[33];
+	int found = 0;
+
+	if (!d) {
+		if (copy >= 0)
+			close(copy);
+		return err_sys(err, -errno, "%s", folder);
+	}
+	rewinddir(d);
+	while (!found && (entry = readdir(d))) {
+		struct snap_reader *r;
+		int fd;
+
+		if (entry->d_name[0] == '.' ||
+		    (entry->d_type != DT_REG && entry->d_type != DT_UNKNOWN &&
+		     entry->d_type != DT_LNK))
+			continue;
+		if (open_file(dir, entry->d_name, entry->d_name, &fd, &r, NULL))
+			continue;
+		found = !memcmp(snap_reader_info(r)->uuid, uuid, 16);
+		if (found) {
+			chain->reader[chain->n] = r;
+			chain->fd[chain->n++] = fd;
+		} else {
+			snap_reader_close(r);
+			close(fd);
+		}
+	}
+	closedir(d);
+	if (found)
+		return 0;
+	uuid_text(uuid, text);
+	return err_set(err, -ENOENT, "the snapshot it builds on (uuid %s) is not in %s", text,
+		       folder);
+}
+
+static int open_parents(struct snap_chain *chain, int dir, const char *folder, struct err *err)
+{
+	for (;;) {
+		const struct snap_info *last = snap_reader_info(chain->reader[chain->n - 1]);
+		int rc;
+
+		if (!memcmp(last->parent, no_uuid, sizeof(no_uuid)))
+			return 0;
+		for (unsigned int i = 0; i < chain->n; i++)
+			if (!memcmp(snap_reader_info(chain->reader[i])->uuid, last->parent, 16))
+				return err_set(err, -ELOOP,
+					       "its chain of snapshots leads back to itself");
+		if (chain->n == SNAP_CHAIN_MAX)
+			return err_set(err, -ELOOP,
+				       "its chain has more than %d snapshots: merge some",
+				       SNAP_CHAIN_MAX);
+		rc = find_parent(dir, folder, last->parent, chain, err);
+		if (rc)
+			return rc;
+		if (!same_shape(last, snap_reader_info(chain->reader[chain->n - 1])))
+			return err_set(err, -EBADMSG,
+				       "the snapshot it builds on is of another machine");
+	}
+}
+
+int snap_chain_open(const char *path, struct snap_chain *chain, struct err *err)
+{
+	const char *slash = strrchr(path, '/');
+	const char *base = slash ? slash + 1 : path;
+	char folder[PATH_MAX];
+	int dir, rc;
+
+	chain->n = 0;
+	if (snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path + 1) : 2,
+		     slash ? path : "./") >= (int)sizeof(folder))
+		return err_set(err, -ENAMETOOLONG, "%s: path is too long", path);
+	dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return err_sys(err, -errno, "%s", folder);
+	rc = open_file(dir, base, path, &chain->fd[0], &chain->reader[0], err);
+	if (!rc) {
+		chain->n = 1;
+		rc = open_parents(chain, dir, folder, err);
+		if (rc) {
+			err_prefix(err, "%s", path);
+			snap_chain_close(chain);
+		}
+	}
+	close(dir);
+	return rc;
+}
+
+void snap_chain_close(struct snap_chain *chain)
+{
+	while (chain->n) {
+		chain->n--;
+		snap_reader_close(chain->reader[chain->n]);
+		close(chain->fd[chain->n]);
+	}
+}
+
+const struct snap_info *snap_chain_info(const struct snap_chain *chain)
+{
+	return snap_reader_info(chain->reader[0]);
+}
+
+uint64_t snap_chain_present(const struct snap_chain *chain, uint32_t bank, uint64_t chunk)
+{
+	uint64_t decided = 0, present = 0;
+
+	for (unsigned int i = 0; i < chain->n; i++) {
+		uint64_t here, absent;
+
+		snap_reader_look(chain->reader[i], bank, chunk, &here, &absent);
+		present |= here & ~decided;
+		decided |= here | absent;
+	}
+	return present;
+}
+
+/* The @want pages of one file's chunk; the others of its HERE pages are read for their checksum and dropped. */
+static int read_level(struct snap_reader *r, uint32_t bank, uint64_t chunk, uint64_t here,
+		      uint64_t want, uint8_t *pages, uint8_t *tags, struct err *err)
+{
+	uint32_t page_size = snap_reader_info(r)->page_size;
+	size_t tag_size = page_size / 32;
+	bool with_tags = tags && snap_reader_info(r)->tags;
+	void *to[SNAP_CHUNK_PAGES];
+	uint8_t *packed = NULL;
+	unsigned int n = 0;
+	int rc;
+
+	if (with_tags) {
+		packed = malloc(SNAP_CHUNK_PAGES * tag_size);
+		if (!packed)
+			return err_set(err, -ENOMEM, "no memory for tags");
+	}
+	for (unsigned int i = 0; i < SNAP_CHUNK_PAGES; i++)
+		if (here >> i & 1)
+			to[n++] = want >> i & 1 ? pages + (size_t)i * page_size : NULL;
+	rc = snap_reader_chunk(r, bank, chunk, to, packed, err);
+	n = 0;
+	for (unsigned int i = 0; i < SNAP_CHUNK_PAGES && !rc && with_tags; i++) {
+		if (want >> i & 1)
+			memcpy(tags + i * tag_size, packed + n * tag_size, tag_size);
+		n += here >> i & 1;
+	}
+	free(packed);
+	return rc;
+}
+
+int snap_chain_chunk(const struct snap_chain *chain, uint32_t bank, uint64_t chunk, uint8_t *pages,
+		     uint8_t *tags, uint64_t *present, struct err *err)
+{
+	uint64_t decided = 0;
+
+	*present = 0;
+	for (unsigned int i = 0; i < chain->n; i++) {
+		uint64_t here, absent, want;
+		int rc;
+
+		snap_reader_look(chain->reader[i], bank, chunk, &here, &absent);
+		want = here & ~decided;
+		rc = want ? read_level(chain->reader[i], bank, chunk, here, want, pages, tags, err)
+			  : 0;
+		if (rc)
+			return rc;
+		*present |= want;
+		decided |= here | absent;
+	}
+	return 0;
+}
