@@ -32,6 +32,18 @@ const char *gic_kind_name(enum fdt_gic kind)
 	return names[kind];
 }
 
+enum vm_irqchip gic_irqchip(enum fdt_gic kind)
+{
+	static const enum vm_irqchip chips[] = {
+		[FDT_GICV2] = IRQCHIP_GICV2,
+		[FDT_GICV2M] = IRQCHIP_GICV2M,
+		[FDT_GICV3] = IRQCHIP_GICV3,
+		[FDT_GICV3_ITS] = IRQCHIP_GICV3_ITS,
+	};
+
+	return chips[kind];
+}
+
 static bool host_has(struct vm *vm, uint32_t type)
 {
 	struct kvm_create_device device = {.type = type, .flags = KVM_CREATE_DEVICE_TEST};

@@ -61,6 +61,7 @@ static int vm_type(struct vm *vm, unsigned long *type, struct err *err)
 			(1ull << limit) > ram_base(vm) ? ((1ull << limit) - ram_base(vm)) >> 20
 						       : 0);
 	}
+	vm->machine->ipa_bits = bits;
 	*type = limit > 0 ? bits : 0;
 	return 0;
 }
@@ -84,6 +85,38 @@ static int build_vm(struct vm *vm, struct err *err)
 	return 0;
 }
 
+static int get_tags(void *ctx, uint8_t *host, uint64_t gpa, uint64_t len, uint8_t *out,
+		    struct err *err)
+{
+	const struct tag_area area = {.host = host, .gpa = gpa, .size = len};
+
+	return tags_read(ctx, &area, 0, len, out, err);
+}
+
+static int put_tags(void *ctx, uint8_t *host, uint64_t gpa, uint64_t len, const uint8_t *in,
+		    struct err *err)
+{
+	const struct tag_area area = {.host = host, .gpa = gpa, .size = len};
+
+	return tags_write(ctx, &area, 0, len, in, err);
+}
+
+/* To all but arm/, tags are bytes that travel beside a page. */
+static int build_sidecar(struct vm *vm, struct err *err)
+{
+	struct arch_machine *machine = vm->machine;
+	int rc;
+
+	vm->mem.sidecar = NULL;
+	if (!vm->mem.tag_prot)
+		return 0;
+	rc = tags_init(&machine->walker, TAG_WAY_LDG, vm->fd, err);
+	machine->sidecar =
+		(struct mem_sidecar){.get = get_tags, .put = put_tags, .ctx = &machine->walker};
+	vm->mem.sidecar = &machine->sidecar;
+	return rc;
+}
+
 static int build_memory(struct vm *vm, struct err *err)
 {
 	struct mem_spec ram = {
@@ -99,7 +132,9 @@ static int build_memory(struct vm *vm, struct err *err)
 
 	vm->mem.slot_tags = vm->config.mte;
 	vm->mem.tag_prot = vm->config.mte && !vm->config.debug_no_tags ? mte_prot() : 0;
-	rc = mem_add(&vm->mem, &ram, err);
+	rc = build_sidecar(vm, err);
+	if (!rc)
+		rc = mem_add(&vm->mem, &ram, err);
 	if (rc)
 		return rc;
 	vm->machine->boot.ram_base = ram.gpa;
@@ -147,6 +182,7 @@ static int build_gic(struct vm *vm, struct err *err)
 		rc = gic_create(vm, kind, &machine->gic, err);
 	if (rc)
 		return rc;
+	vm->config.irqchip = gic_irqchip(kind); /* a reboot or a copy elsewhere gets the same */
 	machine->fdt.gic = kind;
 	machine->fdt.gic_dist = machine->gic.dist;
 	machine->fdt.gic_redist = machine->gic.redist;
@@ -236,12 +272,14 @@ static int build_flash(struct vm *vm, struct err *err)
 	};
 	int rc;
 
-	if (!vm->config.flash)
+	if (!vm->config.flash && !vm->config.flash_bank)
 		return 0;
 	rc = mem_add(&vm->mem, &spec, err);
 	if (rc)
 		return rc;
 	vm->machine->fdt.flash = (struct fdt_range){spec.gpa, spec.size};
+	if (!vm->config.flash)
+		return 0;
 	rc = boot_load_flat(&vm->mem, vm->config.flash, spec.gpa, spec.size, err);
 	err->usage |= rc != 0;
 	return rc;
@@ -253,6 +291,8 @@ static int build_software(struct vm *vm, struct err *err)
 	uint32_t page_size = 0;
 	int rc;
 
+	if (vm->config.restoring)
+		return 0;
 	if (vm->config.kernel)
 		rc = boot_load_kernel(&vm->mem, vm->config.kernel, vm->config.initrd, boot,
 				      &page_size, err);
@@ -285,11 +325,14 @@ static int dump_fdt(const char *path, const void *fdt, size_t size, struct err *
 static int build_fdt(struct vm *vm, struct err *err)
 {
 	struct fdt_desc *desc = &vm->machine->fdt;
-	void *out = gpa_ptr(&vm->mem, vm->machine->boot.fdt, FDT_ROOM, MEM_WRITE);
+	void *out;
 	uint64_t version;
 	size_t size;
 	int rc;
 
+	if (vm->config.restoring)
+		return 0;
+	out = gpa_ptr(&vm->mem, vm->machine->boot.fdt, FDT_ROOM, MEM_WRITE);
 	desc->cmdline = vm->config.params ? vm->config.params : "";
 	if (getrandom(desc->rng_seed, sizeof(desc->rng_seed), 0) != sizeof(desc->rng_seed) ||
 	    getrandom(&desc->kaslr_seed, sizeof(desc->kaslr_seed), 0) != sizeof(desc->kaslr_seed))
@@ -349,6 +392,7 @@ int arch_machine_build(struct vm *vm, struct err *err)
 void arch_machine_release(struct vm *vm)
 {
 	vm_close(vm);
+	vm->mem.sidecar = NULL;
 	gic_release(&vm->machine->gic);
 	free((void *)vm->machine->fdt.mpidr);
 	free(vm->machine);

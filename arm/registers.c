@@ -71,7 +71,7 @@ int arch_vcpu_registers(struct vcpu *vcpu, arch_reg_fn emit, void *ctx, struct e
 	int rc = 0;
 
 	if (ioctl(vcpu->fd, KVM_GET_MP_STATE, &mp) == 0)
-		emit(ctx, "state", mp.mp_state == KVM_MP_STATE_STOPPED ? "off" : "on");
+		emit(ctx, "on", mp.mp_state == KVM_MP_STATE_STOPPED ? "0" : "1"); /* PSCI */
 	for (unsigned int i = 0; i < 31 && !rc; i++) {
 		char name[4];
 

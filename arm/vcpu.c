@@ -40,35 +40,44 @@ static int set_reg(struct vcpu *vcpu, uint64_t id, uint64_t value, const char *n
  * Vector lengths the guest may choose are a bitmap, one bit a multiple of 128 bits (Documentation/virt/kvm/api.rst,
  * KVM_REG_ARM64_SVE_VLS). It can be cut from the top only, and only before KVM_ARM_VCPU_FINALIZE.
  */
-static int limit_sve(struct vcpu *vcpu, struct err *err)
+static int wanted_sve(const struct vm_config *config, uint64_t vls[VM_SVE_WORDS], struct err *err)
 {
-	uint64_t vls[KVM_ARM64_SVE_VLS_WORDS] = {0};
-	struct kvm_one_reg reg = {.id = KVM_REG_ARM64_SVE_VLS, .addr = (uintptr_t)vls};
-	uint32_t quanta = vcpu->vm->config.sve_max_vl / 128;
-	uint64_t keep;
+	uint32_t quanta = config->sve_max_vl / 128;
 
-	if (ioctl(vcpu->fd, KVM_GET_ONE_REG, &reg) < 0)
-		return err_sys(err, -errno, "vcpu %u: SVE vector lengths", vcpu->index);
-	keep = (1ull << quanta) - 1; /* at most 16: one word is enough */
+	if (config->sve_vls[0]) {
+		memcpy(vls, config->sve_vls, sizeof(config->sve_vls));
+		return 0;
+	}
+	if (!quanta)
+		return 0;
 	if (!(vls[0] >> (quanta - 1) & 1))
 		return err_set(err, -EINVAL,
 			       "--sve-max-vl %u: this host has no SVE vectors of that length",
 			       quanta * 128);
-	vls[0] &= keep;
-	memset(vls + 1, 0, sizeof(vls) - sizeof(vls[0]));
-	if (ioctl(vcpu->fd, KVM_SET_ONE_REG, &reg) < 0)
-		return err_sys(err, -errno, "vcpu %u: SVE vector lengths", vcpu->index);
+	vls[0] &= (1ull << quanta) - 1; /* at most 16: one word is enough */
 	return 0;
 }
 
+/* The first vCPU decides, from host and configuration; the others, and a copy elsewhere, get exactly the same. */
 static int init_sve(struct vcpu *vcpu, struct err *err)
 {
-	int feature = KVM_ARM_VCPU_SVE;
-	int rc = vcpu->vm->config.sve_max_vl ? limit_sve(vcpu, err) : 0;
+	struct vm_config *config = &vcpu->vm->config;
+	uint64_t vls[VM_SVE_WORDS] = {0}, offered[VM_SVE_WORDS];
+	struct kvm_one_reg reg = {.id = KVM_REG_ARM64_SVE_VLS, .addr = (uintptr_t)vls};
+	int sve = KVM_ARM_VCPU_SVE, rc;
 
-	if (!rc && ioctl(vcpu->fd, KVM_ARM_VCPU_FINALIZE, &feature) < 0)
-		rc = err_sys(err, -errno, "vcpu %u: SVE", vcpu->index);
-	return rc;
+	if (ioctl(vcpu->fd, KVM_GET_ONE_REG, &reg) < 0)
+		return err_sys(err, -errno, "vcpu %u: SVE vector lengths", vcpu->index);
+	memcpy(offered, vls, sizeof(vls));
+	rc = wanted_sve(config, vls, err);
+	if (rc)
+		return rc;
+	if (memcmp(offered, vls, sizeof(vls)) && ioctl(vcpu->fd, KVM_SET_ONE_REG, &reg) < 0)
+		return err_sys(err, -errno, "vcpu %u: SVE vector lengths", vcpu->index);
+	memcpy(config->sve_vls, vls, sizeof(vls));
+	return ioctl(vcpu->fd, KVM_ARM_VCPU_FINALIZE, &sve) < 0
+		       ? err_sys(err, -errno, "vcpu %u: SVE", vcpu->index)
+		       : 0;
 }
 
 static bool has_cap(struct vm *vm, int cap)
@@ -85,7 +94,8 @@ int arm_vcpu_init(struct vcpu *vcpu, struct err *err)
 {
 	struct vm *vm = vcpu->vm;
 	struct kvm_vcpu_init init;
-	bool sve = has_cap(vm, KVM_CAP_ARM_SVE);
+	bool sve =
+		has_cap(vm, KVM_CAP_ARM_SVE) && !(vm->config.restoring && !vm->config.sve_vls[0]);
 
 	if (vm->config.sve_max_vl && !sve)
 		return err_set(err, -ENODEV, "--sve-max-vl: this host gives guests no SVE");
@@ -145,6 +155,15 @@ int arm_vcpu_boot(struct vcpu *vcpu, uint64_t pc, uint64_t x0, struct err *err)
 	int rc = set_reg(vcpu, CORE_REG(regs.pc), pc, "pc", err);
 
 	return rc ? rc : set_reg(vcpu, CORE_REG(regs.regs[0]), x0, "x0", err);
+}
+
+uint32_t arm_cntfrq(void)
+{
+	uint64_t value;
+
+	/* Arm ARM D19, CNTFRQ_EL0: Linux lets EL0 read it. */
+	__asm__("mrs %0, cntfrq_el0" : "=r"(value));
+	return value;
 }
 
 uint64_t arm_vcpu_mpidr(struct vcpu *vcpu)

@@ -12,6 +12,7 @@
 
 #include "arm/fdt.h"
 #include "util/err.h"
+#include "vm/config.h"
 #include "vm/irq.h"
 
 struct vm;
@@ -38,6 +39,7 @@ void gic_release(struct gic *gic);
 /* A level-triggered SPI. @intid: GIC_SPI_FIRST and up. */
 struct irq_line gic_line(struct vm *vm, uint32_t intid);
 
+enum vm_irqchip gic_irqchip(enum fdt_gic kind);
 const char *gic_kind_name(enum fdt_gic kind); /* the word of --irqchip */
 
 #endif

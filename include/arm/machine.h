@@ -6,12 +6,17 @@
 #include "arm/boot.h"
 #include "arm/fdt.h"
 #include "arm/gic.h"
+#include "arm/tags.h"
 #include "vm/arch.h"
+#include "vm/memory.h"
 
 struct arch_machine {
+	struct tag_walker walker; /* with --mte */
+	struct mem_sidecar sidecar;
 	struct gic gic;
 	struct boot_layout boot;
 	struct fdt_desc fdt;	/* filled step by step while the board is built */
+	uint8_t ipa_bits;	/* of guest physical addresses */
 	struct device *console; /* the first UART */
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The instructions of the Memory Tagging Extension that EL0 may use, one function each, and nothing else: Arm ARM
- * D10 and C6.2 (LDG, STG, ST2G, STZG, STZ2G), C5.3 (DC GVA, DC GZVA). LDGM, STGM and STZGM are EL1's.
+ * Memory tags, one at a time, and what the tag engine (arm/tags-ldg.c) needs for more: Arm ARM D10, C6.2 (LDG, STG,
+ * ST2G, STZ2G), C5.3 (DC GVA, DC GZVA). LDGM, STGM and STZGM are EL1's.
  *
  * None of these accesses is tag-checked, and the top byte of the addresses is ignored. Tags stay only in memory mapped
  * with PROT_MTE: elsewhere reads give 0 and writes are dropped.
@@ -41,44 +41,23 @@ static inline void mte_store_tag(void *granule, unsigned int tag)
 			 : "memory");
 }
 
-/* Two granules, the first of them at any granule. */
-static inline void mte_store_tag2(void *granule, unsigned int tag)
-{
-	__asm__ volatile(MTE_ASM "st2g %0, [%1]"
-			 :
-			 : "r"(mte_tag_bits(tag)), "r"(granule)
-			 : "memory");
-}
-
-/* The same, with the data of the granule zeroed. */
-static inline void mte_zero_tag(void *granule, unsigned int tag)
-{
-	__asm__ volatile(MTE_ASM "stzg %0, [%1]"
-			 :
-			 : "r"(mte_tag_bits(tag)), "r"(granule)
-			 : "memory");
-}
-
-static inline void mte_zero_tag2(void *granule, unsigned int tag)
-{
-	__asm__ volatile(MTE_ASM "stz2g %0, [%1]"
-			 :
-			 : "r"(mte_tag_bits(tag)), "r"(granule)
-			 : "memory");
-}
-
-/*
- * Bytes that DC GVA and DC GZVA work on, 0 where EL0 may not use them (DCZID_EL0.DZP). DCZID_EL0.BS counts 4-byte
- * words, as a power of two: 4 would be less than a granule.
- */
-static inline size_t mte_dc_block(void)
+static inline uint64_t mte_dczid(void)
 {
 	uint64_t dczid;
 
 	__asm__("mrs %0, dczid_el0" : "=r"(dczid));
-	if (dczid & 1 << 4 || (dczid & 15) < 2)
-		return 0;
-	return (size_t)4 << (dczid & 15);
+	return dczid;
+}
+
+/*
+ * Bytes that DC GVA and DC GZVA work on, by DCZID_EL0 (Arm ARM D19.2): BS counts 4-byte words, as a power of two. 0
+ * where they are of no use: EL0 may not use them (DZP), a granule is larger, or more than @most at a time.
+ */
+static inline size_t mte_dc_block(uint64_t dczid, size_t most)
+{
+	size_t block = (size_t)4 << (dczid & 15);
+
+	return dczid & 1 << 4 || block < MTE_GRANULE || block > most ? 0 : block;
 }
 
 #endif

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/kvm.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "arm/state.h"
+#include "vm/vm.h"
+
+/* As many as KVM has today, five times over; SVE at 2048 bits makes 49 of them long. */
+#define MAX_REGS 4096
+
+/* Not in Debian 12's headers: the second group of firmware registers (Linux 5.19). */
+#define FW_FEAT_BMAP 0x0016ull
+
+static uint32_t reg_size(uint64_t id)
+{
+	return 1u << ((id & KVM_REG_SIZE_MASK) >> KVM_REG_SIZE_SHIFT);
+}
+
+/* The counters belong to the whole VM and are set once, by arm/state-clock.c. */
+static bool is_counter(uint64_t id)
+{
+	return id == KVM_REG_ARM_TIMER_CNT || id == KVM_REG_ARM_PTIMER_CNT;
+}
+
+/* Set before KVM_ARM_VCPU_FINALIZE, when the vCPU is built from the configuration. */
+static bool is_build_time(uint64_t id)
+{
+	return id == KVM_REG_ARM64_SVE_VLS;
+}
+
+static bool is_firmware(uint64_t id)
+{
+	uint64_t group = (id & KVM_REG_ARM_COPROC_MASK) >> KVM_REG_ARM_COPROC_SHIFT;
+
+	return group == KVM_REG_ARM_FW >> KVM_REG_ARM_COPROC_SHIFT || group == FW_FEAT_BMAP;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static int list_regs(struct vcpu *vcpu, struct kvm_reg_list **out, struct err *err)
+{
+	struct kvm_reg_list probe = {.n = 0}, *list;
+
+	if (ioctl(vcpu->fd, KVM_GET_REG_LIST, &probe) == 0 || errno != E2BIG || probe.n > MAX_REGS)
+		return err_set(err, -EPROTO, "vcpu %u: KVM lists %llu registers", vcpu->index,
+			       (unsigned long long)probe.n);
+	list = calloc(1, sizeof(*list) + probe.n * sizeof(list->reg[0]));
+	if (!list)
+		return err_set(err, -ENOMEM, "no memory for a list of registers");
+	list->n = probe.n;
+	if (ioctl(vcpu->fd, KVM_GET_REG_LIST, list) < 0) {
+		int rc = -errno;
+
+		free(list);
+		return err_sys(err, rc, "vcpu %u: list of registers", vcpu->index);
+	}
+	qsort(list->reg, list->n, sizeof(list->reg[0]), compare_ids);
+	*out = list;
+	return 0;
+}
+
+static int get_reg(struct vcpu *vcpu, struct reg_value *value)
+{
+	struct kvm_one_reg reg = {.id = value->id, .addr = (uintptr_t)value->bytes};
+
+	value->size = reg_size(value->id);
+	return ioctl(vcpu->fd, KVM_GET_ONE_REG, &reg) < 0 ? -errno : 0;
+}
+
+static int save_regs(struct vcpu *vcpu, struct wbuf *out, struct err *err)
+{
+	struct kvm_reg_list *list = NULL;
+	int rc = list_regs(vcpu, &list, err);
+
+	if (rc)
+		return rc;
+	wbuf_u32(out, list->n);
+	for (uint64_t i = 0; i < list->n && !rc; i++) {
+		struct reg_value value = {.id = list->reg[i]};
+
+		rc = reg_size(value.id) > sizeof(value.bytes) ? -E2BIG : get_reg(vcpu, &value);
+		if (rc)
+			err_sys(err, rc, "vcpu %u: register 0x%" PRIx64, vcpu->index, value.id);
+		wbuf_u64(out, value.id);
+		wbuf_bytes(out, value.bytes, value.size);
+	}
+	free(list);
+	return rc;
+}
+
+int vcpu_state_save(struct vcpu *vcpu, struct wbuf *out, struct err *err)
+{
+	struct kvm_vcpu_events events = {0};
+	struct kvm_mp_state mp = {0};
+
+	if (ioctl(vcpu->fd, KVM_GET_MP_STATE, &mp) < 0 ||
+	    ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events) < 0)
+		return err_sys(err, -errno, "vcpu %u: state", vcpu->index);
+	wbuf_u32(out, mp.mp_state);
+	wbuf_u8(out, events.exception.serror_pending);
+	wbuf_u8(out, events.exception.serror_has_esr);
+	wbuf_u8(out, events.exception.ext_dabt_pending);
+	wbuf_u64(out, events.exception.serror_esr);
+	return save_regs(vcpu, out, err);
+}
+
+static int decode_reg(struct rbuf *in, struct reg_value *value, uint64_t after)
+{
+	value->id = rbuf_u64(in);
+	if (in->error || (value->id & KVM_REG_ARCH_MASK) != KVM_REG_ARM64 || value->id <= after)
+		return -EBADMSG;
+	if (reg_size(value->id) > sizeof(value->bytes))
+		return -EBADMSG;
+	value->size = reg_size(value->id);
+	rbuf_bytes(in, value->bytes, value->size);
+	return in->error;
+}
+
+int vcpu_state_decode(struct rbuf *in, struct vcpu_state *state, struct err *err)
+{
+	uint64_t after = 0;
+	uint32_t n;
+
+	memset(state, 0, sizeof(*state));
+	state->mp_state = rbuf_u32(in);
+	state->serror_pending = rbuf_u8(in);
+	state->serror_has_esr = rbuf_u8(in);
+	state->ext_dabt_pending = rbuf_u8(in);
+	state->serror_esr = rbuf_u64(in);
+	n = rbuf_u32(in);
+	if (in->error || !n || n > MAX_REGS ||
+	    (state->mp_state != KVM_MP_STATE_RUNNABLE && state->mp_state != KVM_MP_STATE_STOPPED))
+		return err_set(err, -EBADMSG, "malformed");
+	if (state->serror_pending > 1 || state->serror_has_esr > 1 || state->ext_dabt_pending > 1)
+		return err_set(err, -EBADMSG, "malformed pending events");
+	state->regs = calloc(n, sizeof(*state->regs));
+	if (!state->regs)
+		return err_set(err, -ENOMEM, "no memory for %u registers", n);
+	for (state->nregs = 0; state->nregs < n; state->nregs++) {
+		struct reg_value *value = &state->regs[state->nregs];
+
+		if (decode_reg(in, value, after)) {
+			vcpu_state_release(state);
+			return err_set(err, -EBADMSG, "register %u of %u is malformed",
+				       state->nregs, n);
+		}
+		after = value->id;
+	}
+	if (rbuf_done(in)) {
+		vcpu_state_release(state);
+		return err_set(err, -EBADMSG, "bytes are left over");
+	}
+	return 0;
+}
+
+static int apply_reg(struct vcpu *vcpu, const struct reg_value *value, struct err *err)
+{
+	struct kvm_one_reg reg = {.id = value->id, .addr = (uintptr_t)value->bytes};
+	struct reg_value now = {.id = value->id};
+	int rc = get_reg(vcpu, &now);
+
+	if (rc == -ENOENT)
+		return err_set(err, -EOPNOTSUPP,
+			       "vcpu %u: this kernel does not know register 0x%" PRIx64,
+			       vcpu->index, value->id);
+	if (!rc && !memcmp(now.bytes, value->bytes, value->size))
+		return 0;
+	if (ioctl(vcpu->fd, KVM_SET_ONE_REG, &reg) < 0)
+		return err_sys(err, errno == EINVAL ? -EOPNOTSUPP : -errno,
+			       "vcpu %u: register 0x%" PRIx64
+			       " differs on this host and cannot be set",
+			       vcpu->index, value->id);
+	return 0;
+}
+
+/* Firmware registers first: they decide what the others may be (PSCI version, hypercalls). */
+static int apply_regs(struct vcpu *vcpu, const struct vcpu_state *state, bool firmware,
+		      struct err *err)
+{
+	for (uint32_t i = 0; i < state->nregs; i++) {
+		const struct reg_value *value = &state->regs[i];
+		int rc;
+
+		if (is_counter(value->id) || is_build_time(value->id) ||
+		    is_firmware(value->id) != firmware)
+			continue;
+		rc = apply_reg(vcpu, value, err);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+int vcpu_state_apply(struct vcpu *vcpu, const struct vcpu_state *state, struct err *err)
+{
+	struct kvm_mp_state mp = {.mp_state = state->mp_state};
+	struct kvm_vcpu_events events = {0};
+	int rc = apply_regs(vcpu, state, true, err);
+
+	if (!rc)
+		rc = apply_regs(vcpu, state, false, err);
+	if (rc)
+		return rc;
+	events.exception.serror_pending = state->serror_pending;
+	events.exception.serror_has_esr = state->serror_has_esr;
+	events.exception.ext_dabt_pending = state->ext_dabt_pending;
+	events.exception.serror_esr = state->serror_esr;
+	if (ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events) < 0 ||
+	    ioctl(vcpu->fd, KVM_SET_MP_STATE, &mp) < 0)
+		return err_sys(err, -errno, "vcpu %u: state", vcpu->index);
+	return 0;
+}
+
+void vcpu_state_release(struct vcpu_state *state)
+{
+	free(state->regs);
+	state->regs = NULL;
+	state->nregs = 0;
+}
