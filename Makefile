@@ -30,7 +30,7 @@ PREFIX ?= /usr/local
 STATIC ?= 1
 B      := build
 
-SRCS := main.c cli.c $(wildcard builtin-*.c) $(wildcard util/*.c state/*.c vm/*.c hw/*.c arm/*.c)
+SRCS := main.c $(wildcard cli*.c builtin-*.c) $(wildcard util/*.c state/*.c vm/*.c hw/*.c arm/*.c migrate/*.c)
 OBJS := $(SRCS:%.c=$(B)/obj/%.o)
 
 # --- how --------------------------------------------------------------------------------------------------------
@@ -40,7 +40,7 @@ OPT      ?= -O2 -g
 LKVM_CPPFLAGS := -D_GNU_SOURCE -DLKVM_VERSION=\"$(VERSION)\" -Iinclude
 LKVM_CFLAGS   := -std=gnu11 $(TARGET_FLAGS) $(OPT) $(WARN) $(HARDEN) -ffunction-sections -fdata-sections
 LKVM_LDFLAGS  := $(TARGET_FLAGS) -Wl,--gc-sections -Wl,-z,relro,-z,now $(if $(filter 1,$(STATIC)),-static-pie,-pie)
-LIBS     := -lfdt -lz -pthread
+LIBS     := -lfdt -lz -lzstd -pthread
 
 all: $(B)/lkvm ## build/lkvm, static unless STATIC=0
 
@@ -67,15 +67,17 @@ $(B)/.libs-found:
 		echo "lkvm: libfdt is missing: apt-get install libfdt-dev$(ARCH_SUFFIX), or run tools/setup build" >&2; exit 1; }
 	@echo '#include <zlib.h>' | $(CC) $(TARGET_FLAGS) $(CPPFLAGS) -E -o /dev/null - 2>/dev/null || { \
 		echo "lkvm: zlib is missing: apt-get install zlib1g-dev$(ARCH_SUFFIX), or run tools/setup build" >&2; exit 1; }
+	@echo '#include <zstd.h>' | $(CC) $(TARGET_FLAGS) $(CPPFLAGS) -E -o /dev/null - 2>/dev/null || { \
+		echo "lkvm: zstd is missing: apt-get install libzstd-dev$(ARCH_SUFFIX), or run tools/setup build" >&2; exit 1; }
 	@touch $@
 
 # --- documents made from the option tables, on the machine that compiles ------------------------------------------
-DOCGEN_SRCS := tools/docgen.c cli.c vm/config.c $(wildcard util/*.c)
-$(B)/docgen: $(DOCGEN_SRCS) $(wildcard include/*.h include/util/*.h include/vm/config.h)
+DOCGEN_SRCS := tools/docgen.c $(wildcard cli*.c) vm/config.c $(wildcard util/*.c)
+$(B)/docgen: $(DOCGEN_SRCS) $(wildcard include/*.h include/util/*.h include/vm/config.h include/migrate/snapshot.h)
 	@mkdir -p $(B)
 	$(call say,HOSTCC,$@)$(HOSTCC) $(LKVM_CPPFLAGS) -std=gnu11 -O1 -Wall -o $@ $(DOCGEN_SRCS)
 
-$(B)/lkvm.1 $(B)/lkvm.bash: $(B)/docgen
+$(B)/lkvm.1 $(B)/lkvm.bash: $(B)/docgen docs/lkvm.1.in
 	$(call say,GEN,$@)$(B)/docgen $(if $(filter %.1,$@),man,completion) > $@.new && mv $@.new $@
 
 docs: $(B)/lkvm.1 $(B)/lkvm.bash ## man page and bash completion, from the option tables
@@ -87,9 +89,10 @@ install: $(B)/lkvm docs ## to $(DESTDIR)$(PREFIX): program, man page, completion
 
 # --- tests --------------------------------------------------------------------------------------------------------
 # What has no arm64 in it is tested on this machine, under ASan and UBSan.
-UNIT_SRCS := cli.c $(wildcard util/*.c state/*.c hw/*.c vm/*.c) \
-	arm/fdt.c arm/boot.c arm/image.c arm/gunzip.c arm/gicv2m.c
+UNIT_SRCS := $(wildcard cli*.c util/*.c state/*.c hw/*.c vm/*.c) \
+	arm/fdt.c arm/boot.c arm/image.c arm/gunzip.c arm/gicv2m.c migrate/ram-save.c migrate/ram-load.c
 -include tests/unit/unit.mk
+-include tests/fuzz/fuzz.mk
 -include tests/guest/bare/bare.mk
 -include tests/check.mk
 

@@ -4,6 +4,8 @@
 #define LKVM_BUILTIN_H
 
 int cmd_run(int argc, char **argv);
+int cmd_snapshot(int argc, char **argv);
+int cmd_restore(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_pause(int argc, char **argv);
 int cmd_resume(int argc, char **argv);
@@ -20,6 +22,21 @@ int builtin_usage(const char *verb, const struct err *err);
 /* A verb's --help on stdout; EXIT_OK. */
 struct verb_spec;
 int builtin_help(const struct verb_spec *verb);
+
+/*
+ * A VM in this process, until it ends: the exit code. @load (or NULL) fills the machine after it was built the first time.
+ * (builtin-machine.c)
+ */
+struct vm;
+struct vm_config;
+typedef int (*builtin_load_fn)(struct vm *vm, void *ctx, struct err *err);
+int builtin_run_machine(const struct vm_config *config, builtin_load_fn load, void *ctx);
+
+/* The parts of snapshot that look into files (builtin-snapshot-file.c); exit codes. */
+struct snapshot_opts;
+int builtin_snapshot_info(const char *file, const struct snapshot_opts *opts);
+int builtin_snapshot_verify(const char *file, const struct snapshot_opts *opts);
+int builtin_snapshot_diff(const char *one, const char *other, const struct snapshot_opts *opts);
 
 /* --- What the verbs about running VMs share (builtin-common.c) --- */
 

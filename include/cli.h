@@ -31,8 +31,27 @@ struct control_opts {
 	bool rootfs;	   /* list -r: kvmtool's root file systems; there are none */
 };
 
-extern const struct verb_spec verb_run, verb_list, verb_pause, verb_resume, verb_stop, verb_stat,
-	verb_debug, verb_version, verb_help;
+/* Options of snapshot. */
+struct snapshot_opts {
+	bool live, stop, check, drop_tags, json;
+	const char *base;
+	int codec; /* enum snap_codec */
+	int level;
+	uint32_t threads;
+	uint64_t rate;
+};
+
+/* Options of restore. */
+struct restore_opts {
+	const char *name;
+	bool paused;
+	int clock; /* 0: advance, 1: keep */
+	uint32_t threads;
+	const char *kernel, *initrd, *params;
+};
+
+extern const struct verb_spec verb_run, verb_snapshot, verb_restore, verb_list, verb_pause,
+	verb_resume, verb_stop, verb_stat, verb_debug, verb_version, verb_help;
 
 /* All of them, NULL-terminated, in the order of the help. */
 extern const struct verb_spec *const cli_verbs[];

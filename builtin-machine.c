@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* A VM of this process, from configuration to exit code: what run and restore have in common. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "builtin.h"
+#include "cli.h"
+#include "migrate/control.h"
+#include "vm/arch.h"
+#include "vm/fault.h"
+#include "vm/vm.h"
+
+static int failed(const struct vm *vm, const struct err *err)
+{
+	/* While the terminal is raw a line feed does not return the carriage. */
+	fprintf(stderr, "lkvm: %s%s", err->msg, vm && vm->log.raw_terminal ? "\r\n" : "\n");
+	return err->usage ? EXIT_USAGE : EXIT_FAILED;
+}
+
+/* A restored machine boots again from the kernel that the command line names, if it names one. */
+static bool boots_again(struct vm *vm, enum vm_end end)
+{
+	if (end != VM_END_RESET || vm->config.no_reboot)
+		return false;
+	if (vm->config.restoring && !vm->config.kernel && !vm->config.firmware) {
+		log_line(&vm->log, LOG_INFO,
+			 "the guest resets; without --kernel there is nothing to boot again");
+		return false;
+	}
+	vm->config.restoring = false;
+	return true;
+}
+
+static int run_until_end(struct vm *vm, builtin_load_fn load, void *ctx)
+{
+	struct err err = ERR_INIT;
+	enum vm_end end;
+
+	do {
+		int rc = arch_machine_build(vm, &err);
+
+		if (rc)
+			return failed(vm, &err);
+		rc = load ? load(vm, ctx, &err) : 0;
+		load = NULL;
+		if (rc) {
+			arch_machine_release(vm);
+			return failed(vm, &err);
+		}
+		end = vm_run(vm);
+		arch_machine_release(vm);
+	} while (boots_again(vm, end));
+
+	if (end == VM_END_MEMORY || end == VM_END_ERROR)
+		failed(vm, &vm->end_err);
+	if (end == VM_END_MEMORY)
+		return EXIT_MEMORY;
+	return end == VM_END_ERROR ? EXIT_FAILED : EXIT_OK;
+}
+
+int builtin_run_machine(const struct vm_config *config, builtin_load_fn load, void *ctx)
+{
+	struct vm *vm = calloc(1, sizeof(*vm));
+	struct migrate_control *mc = NULL;
+	struct err err = ERR_INIT;
+	int rc = EXIT_FAILED;
+
+	if (!vm)
+		return err_set(&err, -ENOMEM, "out of memory"), failed(NULL, &err);
+	if (vm_init(vm, config, &err)) {
+		rc = failed(NULL, &err);
+		free(vm);
+		return rc;
+	}
+	vm->memory_exit_code = EXIT_MEMORY;
+	if (fault_install(&err) || fault_thread_init(vm, &err) ||
+	    migrate_control_open(vm, &mc, &err))
+		rc = failed(vm, &err);
+	else
+		rc = run_until_end(vm, load, ctx);
+	if (mc)
+		migrate_control_close(mc);
+	fault_thread_release();
+	vm_release(vm);
+	free(vm);
+	return rc;
+}

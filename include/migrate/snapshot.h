@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Saving a running VM to a file, in the VM's own process. docs/snapshot.md tells the whole way.
+ *
+ * The guest is paused, all state but RAM is encoded, and a child is forked: its copy of RAM, data and tags, is that of
+ * this moment (RAM is private memory). The child writes; with `live` the guest goes on at once, else when the child is
+ * done. Whatever happens to the child, the VM goes on and the old file is whole: the new one gets its name last.
+ */
+#ifndef LKVM_MIGRATE_SNAPSHOT_H
+#define LKVM_MIGRATE_SNAPSHOT_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "state/snapfile.h"
+#include "util/buf.h"
+#include "util/err.h"
+
+struct vm;
+struct snapshot_job;
+
+struct snapshot_request {
+	char path[PATH_MAX]; /* absolute */
+	char base[PATH_MAX]; /* absolute, in the same folder; or empty */
+	bool live;
+	bool stop;     /* end the VM when the file is there */
+	uint8_t codec; /* enum snap_codec */
+	uint8_t level; /* of zstd, 1..19 */
+	uint32_t threads;
+	uint64_t rate;	/* bytes of guest memory a second; 0: no limit */
+	bool drop_tags; /* for tests */
+};
+
+void snapshot_request_encode(const struct snapshot_request *req, struct wbuf *out);
+int snapshot_request_decode(struct rbuf *in, struct snapshot_request *req, struct err *err);
+
+struct snapshot_result {
+	uint64_t file_bytes, data_bytes, tag_bytes;
+	uint64_t pause_ns; /* how long the guest stood still */
+};
+
+/* Called on the loop's thread. */
+struct snapshot_events {
+	void (*progress)(void *ctx, uint64_t done, uint64_t total);
+	/* The job is gone after this. rc 0: the file is there. */
+	void (*done)(void *ctx, int rc, const struct err *err,
+		     const struct snapshot_result *result);
+	void *ctx;
+};
+
+int snapshot_start(struct vm *vm, const struct snapshot_request *req,
+		   const struct snapshot_events *events, struct snapshot_job **out,
+		   struct err *err);
+
+/* Nothing is left of the new file; done() is not called. */
+void snapshot_cancel(struct snapshot_job *job);
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * All state of a VM but its RAM, as records (docs/snapshot-format.md): the same for snapshot and migration.
+ */
+#ifndef LKVM_MIGRATE_STATE_H
+#define LKVM_MIGRATE_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util/buf.h"
+#include "util/err.h"
+#include "vm/config.h"
+
+struct vm;
+
+/* The VM is paused. @compat: one RECORD_COMPAT; @state: all the others up to RECORD_END. */
+int state_save(struct vm *vm, struct wbuf *compat, struct wbuf *state, struct err *err);
+
+/* The configuration among @state's records: what to build. @name has room for a VM's name. */
+int state_config(const struct wbuf *state, struct vm_config *config, char name[VM_NAME_MAX + 1],
+		 struct err *err);
+
+struct state_options {
+	bool clock_advance; /* else the guest's time stood still while it was away */
+	bool paused;	    /* out: the user had paused it */
+};
+
+/* Into the machine that was built, RAM loaded. Decodes and checks all of it before the first bit is applied. */
+int state_load(struct vm *vm, const struct wbuf *state, struct state_options *options,
+	       struct err *err);
+
+/*
+ * Asks this host about @compat. 0, or -EOPNOTSUPP with one line a reason in @reasons, or -EBADMSG.
+ */
+int state_compat_check(int kvm_fd, const struct wbuf *compat, struct wbuf *reasons,
+		       struct err *err);
+
+#endif

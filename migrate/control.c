@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "migrate/control.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/share.h"
+#include "vm/control.h"
+#include "vm/vm.h"
+
+#define NS_PER_S 1000000000ull
+
+struct migrate_control {
+	struct vm *vm;
+	struct snapshot_job *job;
+	struct snapshot_status status;
+	struct event_timer lease;
+};
+
+void snapshot_request_encode(const struct snapshot_request *req, struct wbuf *out)
+{
+	wbuf_str(out, req->path);
+	wbuf_str(out, req->base);
+	wbuf_u8(out, req->live);
+	wbuf_u8(out, req->stop);
+	wbuf_u8(out, req->drop_tags);
+	wbuf_u8(out, req->codec);
+	wbuf_u8(out, req->level);
+	wbuf_u32(out, req->threads);
+	wbuf_u64(out, req->rate);
+}
+
+static bool read_flag(struct rbuf *in)
+{
+	uint8_t v = rbuf_u8(in);
+
+	if (v > 1)
+		in->error = -EBADMSG;
+	return v;
+}
+
+int snapshot_request_decode(struct rbuf *in, struct snapshot_request *req, struct err *err)
+{
+	rbuf_str(in, req->path, sizeof(req->path));
+	rbuf_str(in, req->base, sizeof(req->base));
+	req->live = read_flag(in);
+	req->stop = read_flag(in);
+	req->drop_tags = read_flag(in);
+	req->codec = rbuf_u8(in);
+	req->level = rbuf_u8(in);
+	req->threads = rbuf_u32(in);
+	req->rate = rbuf_u64(in);
+	if (rbuf_done(in))
+		return err_set(err, -EBADMSG, "the request is malformed");
+	if (req->path[0] != '/' || (req->base[0] && req->base[0] != '/'))
+		return err_set(err, -EINVAL, "paths must be absolute");
+	if (req->codec > SNAP_ZSTD || !req->level || req->level > 19)
+		return err_set(err, -EINVAL, "unknown compression");
+	if (!req->threads || req->threads > SHARE_MAX_THREADS)
+		return err_set(err, -EINVAL, "--threads: 1 to %d", SHARE_MAX_THREADS);
+	return 0;
+}
+
+void snapshot_status_encode(const struct snapshot_status *status, struct wbuf *out)
+{
+	wbuf_u8(out, status->phase);
+	wbuf_u64(out, status->done);
+	wbuf_u64(out, status->total);
+	wbuf_u32(out, (uint32_t)status->rc);
+	wbuf_str(out, status->err.msg);
+	wbuf_u64(out, status->result.file_bytes);
+	wbuf_u64(out, status->result.data_bytes);
+	wbuf_u64(out, status->result.tag_bytes);
+	wbuf_u64(out, status->result.pause_ns);
+}
+
+int snapshot_status_decode(struct rbuf *in, struct snapshot_status *status)
+{
+	memset(status, 0, sizeof(*status));
+	status->phase = rbuf_u8(in);
+	status->done = rbuf_u64(in);
+	status->total = rbuf_u64(in);
+	status->rc = (int)rbuf_u32(in);
+	rbuf_str(in, status->err.msg, sizeof(status->err.msg));
+	status->result.file_bytes = rbuf_u64(in);
+	status->result.data_bytes = rbuf_u64(in);
+	status->result.tag_bytes = rbuf_u64(in);
+	status->result.pause_ns = rbuf_u64(in);
+	return rbuf_done(in) || status->phase > SNAPSHOT_FAILED ? -EBADMSG : 0;
+}
+
+static void on_progress(void *ctx, uint64_t done, uint64_t total)
+{
+	struct migrate_control *mc = ctx;
+
+	mc->status.done = done;
+	mc->status.total = total;
+}
+
+static void on_done(void *ctx, int rc, const struct err *err, const struct snapshot_result *result)
+{
+	struct migrate_control *mc = ctx;
+
+	mc->job = NULL;
+	mc->status.phase = rc ? SNAPSHOT_FAILED : SNAPSHOT_DONE;
+	mc->status.rc = rc;
+	mc->status.err = *err;
+	mc->status.result = *result;
+	event_timer_disarm(&mc->lease);
+}
+
+static void renew(struct migrate_control *mc)
+{
+	if (mc->job)
+		event_timer_arm(&mc->lease, SNAPSHOT_LEASE_SECONDS * NS_PER_S);
+}
+
+static void cancel(struct migrate_control *mc)
+{
+	if (mc->job)
+		snapshot_cancel(mc->job);
+	mc->job = NULL;
+	mc->status.phase = SNAPSHOT_NONE;
+	event_timer_disarm(&mc->lease);
+}
+
+static void lease_expired(struct event_timer *timer)
+{
+	struct migrate_control *mc = timer->ctx;
+
+	if (mc->job)
+		log_line(&mc->vm->log, LOG_WARNING, "snapshot cancelled: who asked for it is gone");
+	cancel(mc);
+}
+
+static int start(struct migrate_control *mc, struct rbuf *payload, struct err *err)
+{
+	const struct snapshot_events events = {.progress = on_progress, .done = on_done, .ctx = mc};
+	struct snapshot_request *req = calloc(1, sizeof(*req));
+	int rc = req ? snapshot_request_decode(payload, req, err)
+		     : err_set(err, -ENOMEM, "no memory for a snapshot");
+
+	if (!rc && mc->job)
+		rc = err_set(err, -EBUSY, "a snapshot of this VM is being made");
+	if (!rc && !mc->vm->vcpus)
+		rc = err_set(err, -EAGAIN, "the guest is between two boots; try again");
+	if (!rc) {
+		memset(&mc->status, 0, sizeof(mc->status));
+		rc = snapshot_start(mc->vm, req, &events, &mc->job, err);
+	}
+	if (!rc)
+		mc->status.phase = SNAPSHOT_RUNNING;
+	renew(mc);
+	free(req);
+	return rc;
+}
+
+static int answer(struct vm *vm, void *ctx, uint16_t type, struct rbuf *payload, struct wbuf *out,
+		  struct err *err)
+{
+	struct migrate_control *mc = ctx;
+
+	(void)vm;
+	if (type == CONTROL_SNAPSHOT)
+		return start(mc, payload, err);
+	if (rbuf_done(payload))
+		return err_set(err, -EBADMSG, "request %u has a payload of the wrong length", type);
+	if (type == CONTROL_SNAPSHOT_STATUS) {
+		renew(mc);
+		snapshot_status_encode(&mc->status, out);
+		if (!mc->job)
+			mc->status.phase = SNAPSHOT_NONE;
+		return 0;
+	}
+	cancel(mc);
+	return 0;
+}
+
+int migrate_control_open(struct vm *vm, struct migrate_control **out, struct err *err)
+{
+	struct migrate_control *mc = calloc(1, sizeof(*mc));
+	int rc = mc ? event_timer_init(&mc->lease, &vm->loop, lease_expired, mc, err)
+		    : err_set(err, -ENOMEM, "no memory for snapshots");
+
+	if (rc) {
+		free(mc);
+		return rc;
+	}
+	mc->vm = vm;
+	vm->extra = answer;
+	vm->extra_ctx = mc;
+	*out = mc;
+	return 0;
+}
+
+void migrate_control_close(struct migrate_control *mc)
+{
+	mc->vm->extra = NULL;
+	cancel(mc);
+	event_timer_release(&mc->lease);
+	free(mc);
+}

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "migrate/ram.h"
+#include "util/share.h"
+#include "vm/presence.h"
+
+#define NS_PER_S 1000000000ull
+
+/* What one thread works with. */
+struct scratch {
+	uint8_t *tags;	/* packed, of the HERE pages */
+	uint8_t *pages; /* the parent's chunk */
+	uint8_t *ptags; /* and its tags */
+	uint64_t *bits; /* presence of one piece */
+};
+
+struct saver {
+	const struct ram_save *save;
+	const struct mem_bank *bank;
+	uint32_t index; /* of the bank */
+	struct presence presence;
+	uint64_t chunk_bytes;
+	size_t tag_bytes; /* of a page; 0 without tags */
+	struct scratch scratch[SHARE_MAX_THREADS];
+	pthread_mutex_t lock; /* of what follows */
+	uint64_t done, total;
+	uint64_t started_ns;
+};
+
+void ram_describe(const struct mem *mem, struct snap_info *info)
+{
+	info->page_size = mem->page_size;
+	info->nbanks = mem->n;
+	for (uint32_t i = 0; i < mem->n; i++) {
+		const struct mem_spec *spec = &mem->banks[i].spec;
+
+		memset(info->bank[i].name, 0, sizeof(info->bank[i].name));
+		memcpy(info->bank[i].name, spec->name,
+		       strnlen(spec->name, sizeof(info->bank[i].name) - 1));
+		info->bank[i].gpa = spec->gpa;
+		info->bank[i].size = spec->size;
+	}
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * NS_PER_S + ts.tv_nsec;
+}
+
+/* The first words tell most pages; comparing a page with itself one word on tells the rest. */
+static bool is_zero(const uint8_t *p, size_t size)
+{
+	uint64_t head[4];
+
+	memcpy(head, p, sizeof(head));
+	if (head[0] | head[1] | head[2] | head[3])
+		return false;
+	return !memcmp(p, p + sizeof(head), size - sizeof(head));
+}
+
+/* Sleeps as long as the limit asks for, and reports. */
+static int account(struct saver *s, uint64_t bytes, struct err *err)
+{
+	const struct ram_save *save = s->save;
+	uint64_t due, now;
+	int rc = 0;
+
+	pthread_mutex_lock(&s->lock);
+	s->done += bytes;
+	due = save->rate ? s->started_ns + (unsigned __int128)s->done * NS_PER_S / save->rate : 0;
+	if (save->progress)
+		rc = save->progress(save->ctx, s->done, s->total);
+	pthread_mutex_unlock(&s->lock);
+	now = save->rate ? now_ns() : 0;
+	if (!rc && due > now) {
+		struct timespec nap = {(due - now) / NS_PER_S, (due - now) % NS_PER_S};
+
+		nanosleep(&nap, NULL);
+	}
+	return rc ? err_set(err, rc, "cancelled") : 0;
+}
+
+/* Tags of the pages in @here, packed one after the other: a run of neighbours is one call. */
+static int collect_tags(struct saver *s, uint8_t *host, uint64_t gpa, uint64_t here, uint8_t *out,
+			struct err *err)
+{
+	const struct mem_sidecar *side = s->save->mem->sidecar;
+	size_t page = s->save->mem->page_size, start, end = 0;
+
+	while (presence_run(&here, SNAP_CHUNK_PAGES, end, &start, &end)) {
+		int rc = side->get(side->ctx, host + start * page, gpa + start * page,
+				   (end - start) * page, out, err);
+
+		if (rc)
+			return rc;
+		out += (end - start) * s->tag_bytes;
+	}
+	return 0;
+}
+
+/* Moves the tags of the pages that stay in @keep together; @here is what they were collected for. */
+static void squeeze_tags(uint8_t *tags, size_t tag_bytes, uint64_t here, uint64_t keep)
+{
+	size_t from = 0, to = 0;
+
+	for (unsigned int i = 0; i < SNAP_CHUNK_PAGES; i++) {
+		if (!(here >> i & 1))
+			continue;
+		if (keep >> i & 1 && from != to)
+			memmove(tags + to * tag_bytes, tags + from * tag_bytes, tag_bytes);
+		to += keep >> i & 1;
+		from++;
+	}
+}
+
+/* Pages of @here with neither data nor tags. */
+static uint64_t find_zero(const struct saver *s, const uint8_t *host, uint64_t here,
+			  const uint8_t *tags)
+{
+	size_t page = s->save->mem->page_size, n = 0;
+	uint64_t zero = 0;
+
+	for (unsigned int i = 0; i < SNAP_CHUNK_PAGES; i++) {
+		const uint8_t *of_page = tags + n * s->tag_bytes;
+
+		if (!(here >> i & 1))
+			continue;
+		if (is_zero(host + i * page, page) &&
+		    (!s->tag_bytes || is_zero(of_page, s->tag_bytes)))
+			zero |= 1ull << i;
+		n++;
+	}
+	return zero;
+}
+
+/* Pages that are in the parent as they are now: @here and @absent lose their bits. */
+static int drop_unchanged(struct saver *s, const struct scratch *w, uint64_t chunk,
+			  const uint8_t *host, uint64_t *here, uint64_t *absent, struct err *err)
+{
+	size_t page = s->save->mem->page_size, n = 0;
+	uint64_t was, before = *here;
+	int rc = snap_chain_chunk(s->save->parent, s->index, chunk, w->pages, w->ptags, &was, err);
+
+	if (rc)
+		return rc;
+	*absent &= was;
+	for (unsigned int i = 0; i < SNAP_CHUNK_PAGES; i++) {
+		if (!(before >> i & 1))
+			continue;
+		if (was >> i & 1 && !memcmp(w->pages + i * page, host + i * page, page) &&
+		    (!s->tag_bytes || !memcmp(w->ptags + i * s->tag_bytes,
+					      w->tags + n * s->tag_bytes, s->tag_bytes)))
+			*here &= ~(1ull << i);
+		n++;
+	}
+	return 0;
+}
+
+static int save_chunk(struct saver *s, const struct scratch *w, uint64_t chunk, uint64_t present,
+		      uint64_t valid, struct err *err)
+{
+	struct mem *mem = s->save->mem;
+	uint64_t gpa = s->bank->spec.gpa + chunk * s->chunk_bytes, here = present, seen = present,
+		 absent;
+	unsigned int pages = __builtin_popcountll(valid), n = 0;
+	uint8_t *host = gpa_ptr(mem, gpa, pages * mem->page_size, MEM_READ);
+	const void *list[SNAP_CHUNK_PAGES];
+	int rc = 0;
+
+	if (!host)
+		return err_set(err, -EFAULT, "bank %s ends before it should", s->bank->spec.name);
+	if (s->tag_bytes && s->save->drop_tags)
+		memset(w->tags, 0, SNAP_CHUNK_PAGES * s->tag_bytes);
+	else if (s->tag_bytes)
+		rc = collect_tags(s, host, gpa, here, w->tags, err);
+	if (rc)
+		return rc;
+	here &= ~find_zero(s, host, here, w->tags);
+	squeeze_tags(w->tags, s->tag_bytes, seen, here);
+	absent = valid & ~here;
+	if (s->save->parent) {
+		seen = here;
+		rc = drop_unchanged(s, w, chunk, host, &here, &absent, err);
+		if (rc)
+			return rc;
+		squeeze_tags(w->tags, s->tag_bytes, seen, here);
+	}
+	if (!here && (!absent || !s->save->parent))
+		return 0; /* nothing to say: wholly absent, or wholly unchanged */
+	for (unsigned int i = 0; i < SNAP_CHUNK_PAGES; i++)
+		if (here >> i & 1)
+			list[n++] = host + i * mem->page_size;
+	return snap_writer_chunk(s->save->writer, s->index, chunk, here, absent, list,
+				 s->tag_bytes ? w->tags : NULL, err);
+}
+
+/* One piece of util/share.h is one chunk. */
+static int save_piece(void *ctx, unsigned int thread, uint64_t off, uint64_t len, struct err *err)
+{
+	struct saver *s = ctx;
+	struct scratch *w = &s->scratch[thread];
+	unsigned int pages = len / s->save->mem->page_size;
+	uint64_t valid = pages == 64 ? ~0ull : (1ull << pages) - 1;
+	int rc = presence_get(&s->presence, off, len, w->bits, err);
+
+	if (!rc && (w->bits[0] || s->save->parent))
+		rc = save_chunk(s, w, off / s->chunk_bytes, w->bits[0], valid, err);
+	return rc ? rc : account(s, len, err);
+}
+
+static int scratch_init(struct saver *s, struct err *err)
+{
+	for (unsigned int i = 0; i < s->save->threads; i++) {
+		struct scratch *w = &s->scratch[i];
+
+		w->bits = malloc(sizeof(*w->bits));
+		w->tags = malloc(SNAP_CHUNK_PAGES * s->tag_bytes + 1);
+		w->pages = s->save->parent ? malloc(s->chunk_bytes) : NULL;
+		w->ptags = s->save->parent ? malloc(SNAP_CHUNK_PAGES * s->tag_bytes + 1) : NULL;
+		if (!w->bits || !w->tags || (s->save->parent && (!w->pages || !w->ptags)))
+			return err_set(err, -ENOMEM, "no memory to save with");
+	}
+	return 0;
+}
+
+static void scratch_release(struct saver *s)
+{
+	for (unsigned int i = 0; i < s->save->threads; i++) {
+		free(s->scratch[i].bits);
+		free(s->scratch[i].tags);
+		free(s->scratch[i].pages);
+		free(s->scratch[i].ptags);
+	}
+}
+
+static int save_bank(struct saver *s, struct err *err)
+{
+	struct work_share share = {
+		.threads = s->save->threads,
+		.size = s->bank->spec.size,
+		.piece = s->chunk_bytes,
+		.work = save_piece,
+		.ctx = s,
+	};
+	int rc = mem_presence(s->save->mem, s->bank, &s->presence, err);
+
+	if (rc)
+		return rc;
+	rc = work_share(&share, err);
+	presence_release(&s->presence);
+	return rc;
+}
+
+int ram_save(const struct ram_save *save, struct err *err)
+{
+	struct saver *s = calloc(1, sizeof(*s));
+	int rc;
+
+	if (!s)
+		return err_set(err, -ENOMEM, "no memory to save with");
+	s->save = save;
+	s->chunk_bytes = SNAP_CHUNK_PAGES * save->mem->page_size;
+	s->tag_bytes = save->mem->sidecar ? save->mem->page_size / 32 : 0;
+	s->started_ns = now_ns();
+	pthread_mutex_init(&s->lock, NULL);
+	for (uint32_t i = 0; i < save->mem->n; i++)
+		s->total += save->mem->banks[i].spec.size;
+	rc = scratch_init(s, err);
+	for (uint32_t i = 0; i < save->mem->n && !rc; i++) {
+		s->bank = &save->mem->banks[i];
+		s->index = i;
+		rc = save_bank(s, err);
+	}
+	scratch_release(s);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+	return rc;
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "migrate/saver.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "migrate/ram.h"
+#include "util/io.h"
+
+#define PROGRESS_NS 100000000ull
+
+struct saver {
+	const struct saver_input *in;
+	int pipe;
+	uint64_t said_at;
+};
+
+/* "FILE" in /dir: /dir/.FILE.PID.part. The name is known to the VM, which removes it when the child cannot. */
+static int part_name(const struct snapshot_request *req, pid_t pid, char out[PATH_MAX])
+{
+	const char *slash = strrchr(req->path, '/');
+	int n = snprintf(out, PATH_MAX, "%.*s.%s.%d.part", (int)(slash - req->path + 1), req->path,
+			 slash + 1, (int)pid);
+
+	return n >= PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+static void say(const struct saver *s, const struct saver_message *msg)
+{
+	struct wbuf out;
+
+	wbuf_init(&out, SAVER_MESSAGE_MAX);
+	wbuf_u16(&out, 0);
+	wbuf_u8(&out, msg->kind);
+	if (msg->kind == SAVER_PROGRESS) {
+		wbuf_u64(&out, msg->done);
+		wbuf_u64(&out, msg->total);
+	} else {
+		wbuf_u32(&out, (uint32_t)msg->rc);
+		wbuf_u64(&out, msg->file_bytes);
+		wbuf_u64(&out, msg->data_bytes);
+		wbuf_u64(&out, msg->tag_bytes);
+		wbuf_str(&out, msg->err.msg);
+	}
+	if (!out.error) {
+		out.data[0] = out.len & 0xff;
+		out.data[1] = out.len >> 8;
+		(void)io_write_full(s->pipe, out.data, out.len);
+	}
+	wbuf_release(&out);
+}
+
+bool saver_message_decode(const uint8_t *bytes, size_t have, struct saver_message *msg,
+			  size_t *used)
+{
+	size_t len = have < 2 ? 0 : bytes[0] | (size_t)bytes[1] << 8;
+	struct rbuf in;
+
+	if (len < 3 || have < len)
+		return false;
+	memset(msg, 0, sizeof(*msg));
+	rbuf_init(&in, bytes + 2, len - 2);
+	msg->kind = rbuf_u8(&in);
+	if (msg->kind == SAVER_PROGRESS) {
+		msg->done = rbuf_u64(&in);
+		msg->total = rbuf_u64(&in);
+	} else {
+		msg->rc = (int)rbuf_u32(&in);
+		msg->file_bytes = rbuf_u64(&in);
+		msg->data_bytes = rbuf_u64(&in);
+		msg->tag_bytes = rbuf_u64(&in);
+		rbuf_str(&in, msg->err.msg, sizeof(msg->err.msg));
+	}
+	*used = len;
+	return true;
+}
+
+static int progress(void *ctx, uint64_t done, uint64_t total)
+{
+	const struct saver_message msg = {.kind = SAVER_PROGRESS, .done = done, .total = total};
+	struct saver *s = ctx;
+	struct timespec ts;
+	uint64_t now;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	now = ts.tv_sec * 1000000000ull + ts.tv_nsec;
+	if (now - s->said_at >= PROGRESS_NS || done == total) {
+		s->said_at = now;
+		say(s, &msg);
+	}
+	return 0;
+}
+
+static int write_file(struct saver *s, int fd, const struct snap_chain *parent,
+		      struct snap_info *info, struct err *err)
+{
+	const struct snapshot_request *req = s->in->req;
+	struct ram_save save = {
+		.mem = s->in->mem,
+		.parent = parent,
+		.threads = req->threads,
+		.rate = req->rate,
+		.drop_tags = req->drop_tags,
+		.progress = progress,
+		.ctx = s,
+	};
+	int rc;
+
+	memcpy(info->uuid, s->in->uuid, sizeof(info->uuid));
+	info->tags = s->in->mem->sidecar != NULL;
+	ram_describe(s->in->mem, info);
+	if (parent)
+		memcpy(info->parent, snap_chain_info(parent)->uuid, sizeof(info->parent));
+	rc = snap_writer_open(fd, info, req->codec, req->level, &save.writer, err);
+	if (rc)
+		return rc;
+	rc = snap_writer_compat(save.writer, &s->in->compat, err);
+	if (!rc)
+		rc = snap_writer_state(save.writer, &s->in->state, err);
+	if (!rc)
+		rc = ram_save(&save, err);
+	if (!rc)
+		rc = snap_writer_finish(save.writer, info, err);
+	snap_writer_close(save.writer);
+	if (!rc && fsync(fd) < 0)
+		rc = err_sys(err, -errno, "cannot write the snapshot file to its disk");
+	return rc;
+}
+
+static int sync_folder(const char *path, struct err *err)
+{
+	char folder[PATH_MAX];
+	int fd, rc = 0;
+
+	snprintf(folder, sizeof(folder), "%s", path);
+	fd = open(dirname(folder), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fsync(fd) < 0)
+		rc = err_sys(err, -errno, "cannot sync the folder of %s", path);
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+static int save(struct saver *s, struct snap_info *info, struct err *err)
+{
+	const struct snapshot_request *req = s->in->req;
+	struct snap_chain parent = {.n = 0};
+	char part[PATH_MAX];
+	int fd, rc;
+
+	if (part_name(req, getpid(), part))
+		return err_set(err, -ENAMETOOLONG, "%s: path is too long", req->path);
+	if (req->base[0]) {
+		rc = snap_chain_open(req->base, &parent, err);
+		if (rc)
+			return rc;
+	}
+	fd = open(part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0) {
+		snap_chain_close(&parent);
+		return err_sys(err, -errno, "%s", part);
+	}
+	rc = write_file(s, fd, req->base[0] ? &parent : NULL, info, err);
+	if (rc)
+		err_prefix(err, "%s", req->path);
+	if (!rc && rename(part, req->path) < 0)
+		rc = err_sys(err, -errno, "%s", req->path);
+	if (rc)
+		unlink(part);
+	else
+		rc = sync_folder(req->path, err);
+	close(fd);
+	snap_chain_close(&parent);
+	return rc;
+}
+
+_Noreturn void saver_main(const struct saver_input *input, int pipe)
+{
+	struct saver s = {.in = input, .pipe = pipe};
+	struct saver_message msg = {.kind = SAVER_RESULT};
+	struct snap_info info = {0};
+	sigset_t none;
+
+	prctl(PR_SET_NAME, "lkvm-save");
+	/* What the terminal or an operator sends to the VM's group is the VM's to answer; EFBIG comes as an error. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	msg.rc = save(&s, &info, &msg.err);
+	msg.file_bytes = info.file_size;
+	msg.data_bytes = info.data_bytes;
+	msg.tag_bytes = info.tag_bytes;
+	say(&s, &msg);
+	_exit(msg.rc ? 1 : 0);
+}
+
+void saver_clean(const struct snapshot_request *req, pid_t child)
+{
+	char part[PATH_MAX];
+
+	waitpid(child, NULL, 0);
+	if (part_name(req, child, part) == 0)
+		unlink(part);
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The VM's side of a snapshot: pause, encode, fork, and wait for the child on the event loop. */
+#include "migrate/snapshot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "migrate/saver.h"
+#include "migrate/state.h"
+#include "vm/vm.h"
+
+struct snapshot_job {
+	struct vm *vm;
+	struct snapshot_events events;
+	struct snapshot_request req;
+	pid_t child;
+	struct event_source pipe;	  /* what the child says */
+	uint8_t heard[SAVER_MESSAGE_MAX]; /* part of a message */
+	size_t have;
+	bool holds_pause;
+	uint64_t paused_at;
+	struct snapshot_result result;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+static void let_go(struct snapshot_job *job)
+{
+	if (!job->holds_pause)
+		return;
+	job->holds_pause = false;
+	vm_resume(job->vm);
+	job->result.pause_ns = now_ns() - job->paused_at;
+}
+
+/* The child is gone or going. */
+static void job_free(struct snapshot_job *job)
+{
+	event_remove(&job->vm->loop, &job->pipe);
+	close(job->pipe.fd);
+	waitpid(job->child, NULL, 0);
+	let_go(job);
+	free(job);
+}
+
+static void job_done(struct snapshot_job *job, int rc, const struct err *err)
+{
+	struct snapshot_events events = job->events;
+	struct snapshot_result result;
+	struct vm *vm = job->vm;
+	bool stop = job->req.stop && !rc;
+
+	if (rc)
+		saver_clean(&job->req, job->child);
+	let_go(job);
+	result = job->result;
+	job_free(job);
+	events.done(events.ctx, rc, err, &result);
+	if (stop)
+		vm_finish(vm, VM_END_STOP, NULL);
+}
+
+static void child_gone(struct snapshot_job *job)
+{
+	struct err err = ERR_INIT;
+	int status = 0;
+
+	if (waitpid(job->child, &status, WNOHANG) == job->child && WIFSIGNALED(status))
+		err_set(&err, -EIO, "the saving process was killed by signal %d; the VM goes on",
+			WTERMSIG(status));
+	else
+		err_set(&err, -EIO, "the saving process ended too early; the VM goes on");
+	job_done(job, -EIO, &err);
+}
+
+/* 0: more is needed. 1: the job is done and gone. */
+static int hear(struct snapshot_job *job)
+{
+	struct saver_message msg;
+	size_t used;
+
+	while (saver_message_decode(job->heard, job->have, &msg, &used)) {
+		memmove(job->heard, job->heard + used, job->have - used);
+		job->have -= used;
+		if (msg.kind == SAVER_PROGRESS) {
+			job->events.progress(job->events.ctx, msg.done, msg.total);
+			continue;
+		}
+		job->result.file_bytes = msg.file_bytes;
+		job->result.data_bytes = msg.data_bytes;
+		job->result.tag_bytes = msg.tag_bytes;
+		job_done(job, msg.rc, &msg.err);
+		return 1;
+	}
+	return 0;
+}
+
+static void pipe_ready(struct event_source *source, uint32_t events)
+{
+	struct snapshot_job *job = source->ctx;
+	ssize_t n = read(source->fd, job->heard + job->have, sizeof(job->heard) - job->have);
+
+	(void)events;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		child_gone(job);
+		return;
+	}
+	job->have += n;
+	hear(job);
+}
+
+static int check_request(const struct vm *vm, const struct snapshot_request *req, struct err *err)
+{
+	if (req->live && !mem_is_private(&vm->mem))
+		return err_set(
+			err, -EOPNOTSUPP,
+			"--live needs private guest memory, of which a copy can be made at one moment; this VM has "
+			"%s memory: leave --live out",
+			vm->config.hugetlbfs ? "hugetlbfs" : "memfd");
+	return 0;
+}
+
+static int start_child(struct snapshot_job *job, const struct saver_input *input, struct err *err)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return err_sys(err, -errno, "pipe");
+	job->child = fork();
+	if (job->child == 0) {
+		close(ends[0]);
+		saver_main(input, ends[1]);
+	}
+	close(ends[1]);
+	job->pipe = (struct event_source){.fd = ends[0], .ready = pipe_ready, .ctx = job};
+	if (job->child < 0) {
+		int rc = -errno;
+
+		close(ends[0]);
+		return err_sys(err, rc, "cannot fork the saving process");
+	}
+	fcntl(ends[0], F_SETFL, O_NONBLOCK);
+	return event_add(&job->vm->loop, &job->pipe, EPOLLIN);
+}
+
+static int save_everything(struct snapshot_job *job, struct err *err)
+{
+	struct saver_input input = {.req = &job->req, .mem = &job->vm->mem};
+	int rc;
+
+	if (getrandom(input.uuid, sizeof(input.uuid), 0) != sizeof(input.uuid))
+		return err_sys(err, -errno, "no entropy from the host");
+	wbuf_init(&input.compat, SNAP_MAX_STATE);
+	wbuf_init(&input.state, SNAP_MAX_STATE);
+	rc = state_save(job->vm, &input.compat, &input.state, err);
+	if (!rc)
+		rc = start_child(job, &input, err);
+	wbuf_release(&input.compat);
+	wbuf_release(&input.state);
+	return rc;
+}
+
+int snapshot_start(struct vm *vm, const struct snapshot_request *req,
+		   const struct snapshot_events *events, struct snapshot_job **out, struct err *err)
+{
+	struct snapshot_job *job;
+	int rc = check_request(vm, req, err);
+
+	if (rc)
+		return rc;
+	job = calloc(1, sizeof(*job));
+	if (!job)
+		return err_set(err, -ENOMEM, "no memory for a snapshot");
+	job->vm = vm;
+	job->req = *req;
+	job->events = *events;
+	job->paused_at = now_ns();
+	vm_pause(vm);
+	job->holds_pause = true;
+	rc = save_everything(job, err);
+	if (rc || req->live)
+		let_go(job);
+	if (rc)
+		free(job);
+	else
+		*out = job;
+	return rc;
+}
+
+void snapshot_cancel(struct snapshot_job *job)
+{
+	kill(job->child, SIGKILL);
+	saver_clean(&job->req, job->child);
+	job_free(job);
+}
