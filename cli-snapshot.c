@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "cli.h"
-#include "migrate/snapshot.h"
+#include "state/snapfile.h"
 #include "util/share.h"
 
 #define SNAP(member) offsetof(struct snapshot_opts, member)
@@ -79,7 +79,7 @@ static const struct opt snapshot_opts[] = {
 
 const struct verb_spec verb_snapshot = {
 	.name = "snapshot",
-	.args = "NAME FILE | info FILE | verify FILE | diff FILE FILE",
+	.args = "NAME FILE | info|verify|diff FILE...",
 	.summary = "Save a VM, memory tags included, to a file; or look into such a file.",
 	.details =
 		"snapshot NAME FILE pauses the VM, saves it and lets it go on. The file gets its name when it is whole: "

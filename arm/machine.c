@@ -85,38 +85,6 @@ static int build_vm(struct vm *vm, struct err *err)
 	return 0;
 }
 
-static int get_tags(void *ctx, uint8_t *host, uint64_t gpa, uint64_t len, uint8_t *out,
-		    struct err *err)
-{
-	const struct tag_area area = {.host = host, .gpa = gpa, .size = len};
-
-	return tags_read(ctx, &area, 0, len, out, err);
-}
-
-static int put_tags(void *ctx, uint8_t *host, uint64_t gpa, uint64_t len, const uint8_t *in,
-		    struct err *err)
-{
-	const struct tag_area area = {.host = host, .gpa = gpa, .size = len};
-
-	return tags_write(ctx, &area, 0, len, in, err);
-}
-
-/* To all but arm/, tags are bytes that travel beside a page. */
-static int build_sidecar(struct vm *vm, struct err *err)
-{
-	struct arch_machine *machine = vm->machine;
-	int rc;
-
-	vm->mem.sidecar = NULL;
-	if (!vm->mem.tag_prot)
-		return 0;
-	rc = tags_init(&machine->walker, TAG_WAY_LDG, vm->fd, err);
-	machine->sidecar =
-		(struct mem_sidecar){.get = get_tags, .put = put_tags, .ctx = &machine->walker};
-	vm->mem.sidecar = &machine->sidecar;
-	return rc;
-}
-
 static int build_memory(struct vm *vm, struct err *err)
 {
 	struct mem_spec ram = {
@@ -132,7 +100,10 @@ static int build_memory(struct vm *vm, struct err *err)
 
 	vm->mem.slot_tags = vm->config.mte;
 	vm->mem.tag_prot = vm->config.mte && !vm->config.debug_no_tags ? mte_prot() : 0;
-	rc = build_sidecar(vm, err);
+	vm->mem.sidecar = NULL;
+	rc = vm->mem.tag_prot ? mte_sidecar(&vm->machine->tags, vm->fd, err) : 0;
+	if (vm->mem.tag_prot)
+		vm->mem.sidecar = &vm->machine->tags.sidecar;
 	if (!rc)
 		rc = mem_add(&vm->mem, &ram, err);
 	if (rc)

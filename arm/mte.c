@@ -76,3 +76,26 @@ int mte_enable(int vm_fd, struct err *err)
 		return err_sys(err, -errno, "--mte: KVM refuses MTE for this VM");
 	return 0;
 }
+
+static int get_tags(void *ctx, uint8_t *host, uint64_t gpa, uint64_t len, uint8_t *out,
+		    struct err *err)
+{
+	const struct tag_area area = {.base = host, .gpa = gpa, .size = len};
+
+	return tags_read(ctx, &area, 0, len, out, err);
+}
+
+static int put_tags(void *ctx, uint8_t *host, uint64_t gpa, uint64_t len, const uint8_t *in,
+		    struct err *err)
+{
+	const struct tag_area area = {.base = host, .gpa = gpa, .size = len};
+
+	return tags_write(ctx, &area, 0, len, in, err);
+}
+
+int mte_sidecar(struct mte_tags *tags, int vm_fd, struct err *err)
+{
+	tags->sidecar =
+		(struct mem_sidecar){.get = get_tags, .put = put_tags, .ctx = &tags->walker};
+	return tags_init(&tags->walker, TAG_WAY_LDG, vm_fd, err);
+}

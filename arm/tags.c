@@ -56,7 +56,7 @@ int tags_read(const struct tag_walker *w, const struct tag_area *a, uint64_t off
 		return bad_range(a, off, len, err);
 	if (w->way == TAG_WAY_IOCTL)
 		return ioctl_read(w->vm_fd, a->gpa + off, len, packed, err);
-	return ldg_read(a->host + off, len, packed);
+	return ldg_read(a->base + off, len, packed);
 }
 
 int tags_write(const struct tag_walker *w, const struct tag_area *a, uint64_t off, uint64_t len,
@@ -66,7 +66,7 @@ int tags_write(const struct tag_walker *w, const struct tag_area *a, uint64_t of
 		return bad_range(a, off, len, err);
 	if (w->way == TAG_WAY_IOCTL)
 		return ioctl_write(w->vm_fd, a->gpa + off, len, packed, err);
-	return ldg_write(a->host + off, len, packed);
+	return ldg_write(a->base + off, len, packed);
 }
 
 int tags_fill(const struct tag_walker *w, const struct tag_area *a, uint64_t off, uint64_t len,
@@ -76,7 +76,7 @@ int tags_fill(const struct tag_walker *w, const struct tag_area *a, uint64_t off
 		return bad_range(a, off, len, err);
 	if (w->way == TAG_WAY_IOCTL)
 		return ioctl_fill(w->vm_fd, a->gpa + off, len, tag, err);
-	return len ? ldg_fill(a->host + off, len, tag, w->dc_block) : 0;
+	return len ? ldg_fill(a->base + off, len, tag, w->dc_block) : 0;
 }
 
 int tags_clear(const struct tag_walker *w, const struct tag_area *a, uint64_t off, uint64_t len,
@@ -85,10 +85,10 @@ int tags_clear(const struct tag_walker *w, const struct tag_area *a, uint64_t of
 	if (!in_area(w, a, off, len))
 		return bad_range(a, off, len, err);
 	if (w->way == TAG_WAY_IOCTL) {
-		memset(a->host + off, 0, len);
+		memset(a->base + off, 0, len);
 		return ioctl_fill(w->vm_fd, a->gpa + off, len, tag, err);
 	}
-	return len ? ldg_clear(a->host + off, len, tag, w->dc_block) : 0;
+	return len ? ldg_clear(a->base + off, len, tag, w->dc_block) : 0;
 }
 
 /* By the way through KVM, which knows packed tags only. */
@@ -114,8 +114,8 @@ int tags_put(const struct tag_walker *w, const struct tag_area *a, uint64_t off,
 	if (w->way == TAG_WAY_IOCTL)
 		return ioctl_put(w, a->gpa + off, shape, packed, err);
 	if (shape->class == TAGS_UNIFORM)
-		return ldg_fill(a->host + off, w->page, shape->tag, w->dc_block);
+		return ldg_fill(a->base + off, w->page, shape->tag, w->dc_block);
 	if (shape->class == TAGS_RUNS)
-		return ldg_write_runs(a->host + off, shape, w->dc_block);
-	return ldg_write(a->host + off, w->page, packed);
+		return ldg_write_runs(a->base + off, shape, w->dc_block);
+	return ldg_write(a->base + off, w->page, packed);
 }

@@ -57,7 +57,7 @@ static void set_bits(uint64_t *bits, size_t from, size_t to)
  */
 static int scan(const struct presence *p, uint64_t off, uint64_t len, uint64_t *bits)
 {
-	uint64_t base = (uintptr_t)p->host + off, at = base, end = base + len;
+	uint64_t base = (uintptr_t)p->base + off, at = base, end = base + len;
 	struct scan_region regions[SCAN_REGIONS];
 
 	while (at < end) {
@@ -94,7 +94,7 @@ static int scan(const struct presence *p, uint64_t off, uint64_t len, uint64_t *
 
 static int read_pagemap(const struct presence *p, uint64_t off, uint64_t len, uint64_t *bits)
 {
-	uint64_t first = ((uintptr_t)p->host + off) / p->page;
+	uint64_t first = ((uintptr_t)p->base + off) / p->page;
 	uint64_t entry[ENTRIES];
 	size_t n = len / p->page;
 
@@ -139,7 +139,7 @@ static int read_file(const struct presence *p, uint64_t off, uint64_t len, uint6
 	return 0;
 }
 
-int presence_init(struct presence *p, enum presence_source source, const void *host, uint64_t size,
+int presence_init(struct presence *p, enum presence_source source, const void *base, uint64_t size,
 		  int file, uint64_t file_offset, struct err *err)
 {
 	long page = sysconf(_SC_PAGESIZE);
@@ -149,14 +149,14 @@ int presence_init(struct presence *p, enum presence_source source, const void *h
 	p->pagemap = -1;
 	if (page <= 0)
 		return err_set(err, -ENOSYS, "the host tells no page size");
-	if (!size || size % page || (uintptr_t)host % page || file_offset % page)
+	if (!size || size % page || (uintptr_t)base % page || file_offset % page)
 		return err_set(err, -EINVAL,
 			       "presence: 0x%llx bytes at %p (file offset 0x%llx) are not whole "
 			       "pages of %ld",
-			       (unsigned long long)size, host, (unsigned long long)file_offset,
+			       (unsigned long long)size, base, (unsigned long long)file_offset,
 			       page);
 	p->source = source;
-	p->host = host;
+	p->base = base;
 	p->size = size;
 	p->page = page;
 	p->file = source & PRESENCE_FILE ? file : -1;

@@ -6,13 +6,11 @@
 #include "arm/boot.h"
 #include "arm/fdt.h"
 #include "arm/gic.h"
-#include "arm/tags.h"
+#include "arm/mte.h"
 #include "vm/arch.h"
-#include "vm/memory.h"
 
 struct arch_machine {
-	struct tag_walker walker; /* with --mte */
-	struct mem_sidecar sidecar;
+	struct mte_tags tags; /* with --mte */
 	struct gic gic;
 	struct boot_layout boot;
 	struct fdt_desc fdt;	/* filled step by step while the board is built */

@@ -6,7 +6,9 @@
 #ifndef LKVM_ARM_MTE_H
 #define LKVM_ARM_MTE_H
 
+#include "arm/tags.h"
 #include "util/err.h"
+#include "vm/memory.h"
 
 struct vm;
 
@@ -18,6 +20,16 @@ int mte_prot(void);
  * KVM without the capability, tags that do not stay where they are written (an emulator older than QEMU 8).
  */
 int mte_check_host(int kvm_fd, struct err *err);
+
+/*
+ * The tags of guest memory as the bytes that travel beside a page (vm/memory.h). @tags must stay put while it is in use.
+ */
+struct mte_tags {
+	struct tag_walker walker;
+	struct mem_sidecar sidecar;
+};
+
+int mte_sidecar(struct mte_tags *tags, int vm_fd, struct err *err);
 
 /* On the VM, after KVM_CREATE_VM and before any vCPU and any memory slot. */
 int mte_enable(int vm_fd, struct err *err);

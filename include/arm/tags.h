@@ -41,9 +41,8 @@ struct tag_walker {
 
 /* The same memory as we map it and as the guest addresses it: one bank, or a part. */
 struct tag_area {
-	uint8_t *
-		host; /* page-aligned, mapped with PROT_MTE. TAG_WAY_IOCTL uses it in tags_clear() only */
-	uint64_t gpa; /* page-aligned; TAG_WAY_LDG does not use it */
+	uint8_t *base; /* page-aligned, PROT_MTE; with TAG_WAY_IOCTL tags_clear() alone uses it */
+	uint64_t gpa;  /* page-aligned; TAG_WAY_LDG does not use it */
 	uint64_t size;
 };
 

@@ -28,7 +28,7 @@ enum presence_source { PRESENCE_PAGEMAP = 1, PRESENCE_FILE = 2, PRESENCE_BOTH = 
 /* Constant after presence_init(): threads share one. */
 struct presence {
 	enum presence_source source;
-	const uint8_t *host; /* the mapping, page-aligned */
+	const uint8_t *base; /* the mapping, page-aligned */
 	uint64_t size;	     /* bytes, whole pages */
 	size_t page;	     /* the host's page size; one bit stands for that much */
 	int pagemap;	     /* ours, or -1 */
@@ -37,8 +37,8 @@ struct presence {
 	uint64_t file_offset;
 };
 
-/* @file and @file_offset (what host[0] shows) count for PRESENCE_FILE and PRESENCE_BOTH. */
-int presence_init(struct presence *p, enum presence_source source, const void *host, uint64_t size,
+/* @file and @file_offset (what base[0] shows) count for PRESENCE_FILE and PRESENCE_BOTH. */
+int presence_init(struct presence *p, enum presence_source source, const void *base, uint64_t size,
 		  int file, uint64_t file_offset, struct err *err);
 void presence_release(struct presence *p);
 
