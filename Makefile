@@ -92,6 +92,7 @@ install: $(B)/lkvm docs ## to $(DESTDIR)$(PREFIX): program, man page, completion
 UNIT_SRCS := $(wildcard cli*.c util/*.c state/*.c hw/*.c vm/*.c) \
 	arm/fdt.c arm/boot.c arm/image.c arm/gunzip.c arm/gicv2m.c migrate/ram-save.c migrate/ram-load.c
 -include tests/unit/unit.mk
+-include tests/unit/arm64.mk
 -include tests/fuzz/fuzz.mk
 -include tests/guest/bare/bare.mk
 -include tests/check.mk
@@ -104,8 +105,11 @@ format: ## clang-format over the tree
 lint: ## layers, globals, banned calls, formatting ...
 	$(Q)prove $(wildcard tests/lint/*.t)
 
-compile_commands.json: $(SRCS) ## for editors; made by bear
-	$(Q)bear --output $@ -- $(MAKE) -B B=$(B)/bear $(B)/bear/lkvm
+compile_commands.json: $(SRCS) Makefile ## for editors and clang-tidy
+	$(Q){ echo '['; sep=; for f in $(SRCS); do \
+		printf '%s{"directory":"%s","file":"%s","command":"%s"}\n' "$$sep" '$(CURDIR)' "$$f" \
+			'$(subst ",\",$(subst \,\\,$(CC) $(LKVM_CPPFLAGS) $(LKVM_CFLAGS) -c)) '"$$f"; sep=,; \
+	done; echo ']'; } > $@
 
 clean:
 	rm -rf $(B) compile_commands.json

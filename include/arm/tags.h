@@ -69,30 +69,7 @@ int tags_clear(const struct tag_walker *w, const struct tag_area *a, uint64_t of
 int tags_put(const struct tag_walker *w, const struct tag_area *a, uint64_t off,
 	     const struct tag_shape *shape, const uint8_t *packed, struct err *err);
 
-/* --- regions, by several threads (arm/tags-threads.c) --- */
-
-#define TAGS_MAX_THREADS 64
-
-/*
- * Work on a region in pieces. Each thread takes the next piece when it is done with one; the caller's thread is
- * number 0 and the only one when no other can be made. After an error no further piece is begun; the first error is
- * the result. Returns when all threads are gone. Nothing is promised of the order of pieces.
- */
-struct tag_share {
-	unsigned int threads; /* 1..TAGS_MAX_THREADS */
-	uint64_t size;	      /* of the region */
-	uint64_t piece;	      /* bytes, > 0; the last one may be shorter */
-	int (*work)(void *ctx, unsigned int thread, uint64_t off, uint64_t len, struct err *err);
-	/*
-	 * May be NULL. On each thread but the caller's, around its work: signal stack of vm/fault.h and the like.
-	 * leave() is called where enter() succeeded.
-	 */
-	int (*enter)(void *ctx, unsigned int thread, struct err *err);
-	void (*leave)(void *ctx, unsigned int thread);
-	void *ctx;
-};
-
-int tags_share(const struct tag_share *share, struct err *err);
+/* --- whole areas, by several threads (util/share.h; arm/tags-threads.c) --- */
 
 /*
  * The whole area into @packed (a->size / 32 bytes). Pages that @present says are absent read as zero tags; NULL: none

@@ -7,7 +7,7 @@
 # Targets: arm64-tests builds them, check-arm64 runs what needs no KVM, bench-tags prints figures from the bed.
 
 ARM64_B := $(B)/arm64
-ARM64_OBJS := $(patsubst %.c,$(B)/obj/%.o,$(wildcard arm/tags*.c) vm/presence.c state/tagcode.c util/err.c \
+ARM64_OBJS := $(patsubst %.c,$(B)/obj/%.o,$(wildcard arm/tags*.c) vm/presence.c state/tagcode.c util/err.c util/share.c \
 	util/buf.c)
 ARM64_UNIT_SRCS := $(sort $(wildcard tests/unit/*/arm64/test_*.c))
 ARM64_UNIT := $(addprefix $(ARM64_B)/,$(notdir $(ARM64_UNIT_SRCS:.c=)))
@@ -27,6 +27,9 @@ $(ARM64_PROGS): $(ARM64_OBJS)
 
 .PHONY: arm64-tests check-arm64 qemu-user-ok bench-tags
 arm64-tests: $(ARM64_PROGS)
+
+# tests/system/cases/tagwalk.sh runs them in L1.
+system-programs: $(ARM64_PROGS)
 
 # A native machine needs no emulator; without MTE the tests say so and are skipped.
 QEMU_USER ?= qemu-aarch64

@@ -17,6 +17,7 @@
 #include "arm/mte-insn.h"
 #include "arm/tags-ways.h"
 #include "arm/tags.h"
+#include "util/share.h"
 
 #ifndef PROT_MTE
 #define PROT_MTE 0x20
@@ -342,7 +343,7 @@ static void write_absent(struct arena *a, struct sparse *s, bool touch)
 	if (touch)
 		tap_ok(&a->tap, present_are(a, &s->present, s->bits),
 		       "writing an area populates only what is to have tags");
-	plain_read(s->area.host, s->area.size, s->got);
+	plain_read(s->area.base, s->area.size, s->got);
 	ok &= !memcmp(s->got, s->want, bytes);
 	tap_ok(&a->tap, ok, "an area of which most is absent is written");
 	memset(s->got, 0xee, bytes);
@@ -357,15 +358,15 @@ static void absent_stays(struct arena *a)
 	bool ok, touch = tags_touch_memory(a);
 	struct sparse s = {0};
 
-	s.area = (struct tag_area){.host = map_tagged(size), .size = size};
+	s.area = (struct tag_area){.base = map_tagged(size), .size = size};
 	s.want = calloc(1, bytes);
 	s.got = malloc(bytes);
-	if (presence_init(&s.present, PRESENCE_PAGEMAP, s.area.host, size, -1, 0, NULL)) {
+	if (presence_init(&s.present, PRESENCE_PAGEMAP, s.area.base, size, -1, 0, NULL)) {
 		tap_skip(&a->tap, "absent pages", "/proc/self/pagemap cannot be read");
 		return;
 	}
 	for (size_t i = 3; i < SPARSE_PAGES; i += i < 100 ? 7 : 1 + i % 3) {
-		uint8_t *p = s.area.host + i * a->page;
+		uint8_t *p = s.area.base + i * a->page;
 
 		mte_store_tag(p + 32, 1 + i % 15);
 		if (!touch)
@@ -391,7 +392,7 @@ static void absent_stays(struct arena *a)
 	tap_ok(&a->tap, tags_read_area(&a->w, &s.area, &s.present, 1, s.got, NULL) == -EINVAL,
 	       "a presence source of other memory is refused");
 	presence_release(&s.present);
-	munmap(s.area.host, size);
+	munmap(s.area.base, size);
 	free(s.want);
 	free(s.got);
 }
@@ -399,21 +400,21 @@ static void absent_stays(struct arena *a)
 static void threads_agree(struct arena *a)
 {
 	size_t size = (9 << 20) + 3 * 65536, bytes = tagcode_packed_size(size);
-	struct tag_area area = {.host = map_tagged(size), .size = size};
+	struct tag_area area = {.base = map_tagged(size), .size = size};
 	uint8_t *want = malloc(bytes), *got = malloc(bytes);
 	bool ok = true;
 
 	for (unsigned int threads = 1; threads <= 5; threads++) {
 		pattern_make(threads % PATTERNS, size, &a->seed, want);
 		ok &= !tags_write_area(&a->w, &area, NULL, threads, want, NULL);
-		plain_read(area.host, size, got);
+		plain_read(area.base, size, got);
 		ok &= !memcmp(got, want, bytes);
 		memset(got, 0xee, bytes);
 		ok &= !tags_read_area(&a->w, &area, NULL, threads, got, NULL);
 		ok &= !memcmp(got, want, bytes);
 	}
 	tap_ok(&a->tap, ok, "1 to 5 threads write and read a region of %zu KiB alike", size >> 10);
-	munmap(area.host, size);
+	munmap(area.base, size);
 	free(want);
 	free(got);
 }
@@ -456,16 +457,16 @@ static void count_leave(void *ctx, unsigned int thread)
 static void sharing(struct arena *a)
 {
 	struct counted c = {.fail_at = 1000};
-	struct tag_share share = {.threads = 4,
-				  .size = 6350,
-				  .piece = 100,
-				  .work = count_piece,
-				  .enter = count_enter,
-				  .leave = count_leave,
-				  .ctx = &c};
+	struct work_share share = {.threads = 4,
+				   .size = 6350,
+				   .piece = 100,
+				   .work = count_piece,
+				   .enter = count_enter,
+				   .leave = count_leave,
+				   .ctx = &c};
 	struct err err = ERR_INIT;
 	unsigned int done = 0;
-	bool ok = !tags_share(&share, &err);
+	bool ok = !work_share(&share, &err);
 
 	for (unsigned int i = 0; i < 64; i++)
 		ok &= c.piece[i] == 1;
@@ -474,13 +475,13 @@ static void sharing(struct arena *a)
 
 	memset(&c, 0, sizeof(c));
 	c.fail_at = 5;
-	ok = tags_share(&share, &err) == -EPROTO && !strcmp(err.msg, "piece 5");
+	ok = work_share(&share, &err) == -EPROTO && !strcmp(err.msg, "piece 5");
 	for (unsigned int i = 0; i < 64; i++)
 		done += c.piece[i];
 	share.threads = 1;
 	memset(&c, 0, sizeof(c));
 	c.fail_at = 5;
-	ok &= tags_share(&share, NULL) == -EPROTO && c.piece[5] == 1 && c.piece[6] == 0;
+	ok &= work_share(&share, NULL) == -EPROTO && c.piece[5] == 1 && c.piece[6] == 0;
 	tap_ok(&a->tap, ok, "an error ends the work, with its text (after %u of 64 pieces)", done);
 
 	memset(&c, 0, sizeof(c));
@@ -488,25 +489,25 @@ static void sharing(struct arena *a)
 	c.fail_enter = true;
 	share.threads = 2;
 	err.msg[0] = '\0';
-	ok = tags_share(&share, &err) == -ENOMEM && !strcmp(err.msg, "thread 1") && !c.leaves;
+	ok = work_share(&share, &err) == -ENOMEM && !strcmp(err.msg, "thread 1") && !c.leaves;
 	tap_ok(&a->tap, ok, "a thread that cannot begin is an error");
 
 	memset(&c, 0, sizeof(c));
 	c.fail_at = 1000;
 	share.size = 0;
-	ok = !tags_share(&share, NULL) && !c.enters && !c.piece[0];
+	ok = !work_share(&share, NULL) && !c.enters && !c.piece[0];
 	share.size = 100;
 	share.threads = 64;
-	ok &= !tags_share(&share, NULL) && !c.enters && c.piece[0] == 1;
+	ok &= !work_share(&share, NULL) && !c.enters && c.piece[0] == 1;
 	tap_ok(&a->tap, ok, "no more threads than pieces");
 
 	share.threads = 0;
-	ok = tags_share(&share, NULL) == -EINVAL;
-	share.threads = TAGS_MAX_THREADS + 1;
-	ok &= tags_share(&share, NULL) == -EINVAL;
+	ok = work_share(&share, NULL) == -EINVAL;
+	share.threads = SHARE_MAX_THREADS + 1;
+	ok &= work_share(&share, NULL) == -EINVAL;
 	share.threads = 1;
 	share.piece = 0;
-	ok &= tags_share(&share, NULL) == -EINVAL;
+	ok &= work_share(&share, NULL) == -EINVAL;
 	tap_ok(&a->tap, ok, "0 or 65 threads and pieces of nothing are refused");
 }
 
@@ -518,7 +519,7 @@ static void with_pages(struct arena *a, size_t page)
 	a->page = a->w.page = page;
 	a->size = PAGES * page;
 	a->mem = map_tagged(a->size);
-	a->area = (struct tag_area){.host = a->mem, .size = a->size};
+	a->area = (struct tag_area){.base = a->mem, .size = a->size};
 	a->data = malloc(a->size);
 	a->tags = malloc(bytes);
 	a->packed = malloc(bytes);

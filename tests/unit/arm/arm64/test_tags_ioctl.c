@@ -32,7 +32,7 @@ enum mode { WHOLE, SHORT, SIGNALS, BUSY, NOTHING, TOO_MUCH, HALF_A_GRANULE };
 
 /* The VM: the content of the file whose descriptor the engine takes for a VM's. */
 struct fake {
-	uint8_t *host;
+	uint8_t *base;
 	uint64_t size, page;
 	enum mode mode;
 	unsigned int calls, wrong;
@@ -55,7 +55,7 @@ static long copy(const struct fake *f, const struct kvm_arm_copy_mte_tags *arg)
 	if (len > f->size - off)
 		len = f->size - off;
 	for (uint64_t i = 0; i < len / MTE_GRANULE; i++) {
-		uint8_t *granule = f->host + off + i * MTE_GRANULE;
+		uint8_t *granule = f->base + off + i * MTE_GRANULE;
 
 		if (arg->flags == KVM_ARM_TAGS_FROM_GUEST)
 			tags[i] = mte_load_tag(granule);
@@ -103,7 +103,7 @@ struct rig {
 
 static struct fake *set_mode(const struct rig *r, enum mode mode, struct fake *f)
 {
-	*f = (struct fake){.host = r->area.host, .size = r->area.size, .page = r->w.page};
+	*f = (struct fake){.base = r->area.base, .size = r->area.size, .page = r->w.page};
 	f->mode = mode;
 	if (pwrite(r->w.vm_fd, f, sizeof(*f), 0) != sizeof(*f))
 		abort();
@@ -173,9 +173,9 @@ int main(void)
 		    "the walkers are made: %s", err.msg[0] ? err.msg : "no error"))
 		return tap_end(&r.tap);
 	r.area = (struct tag_area){.gpa = GPA, .size = PAGES * r.w.page};
-	r.area.host = mmap(NULL, r.area.size, PROT_READ | PROT_WRITE | PROT_MTE,
+	r.area.base = mmap(NULL, r.area.size, PROT_READ | PROT_WRITE | PROT_MTE,
 			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (r.area.host == MAP_FAILED) {
+	if (r.area.base == MAP_FAILED) {
 		perror("mmap with PROT_MTE");
 		return 1;
 	}
