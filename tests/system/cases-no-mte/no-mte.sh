@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=dash
+# A host without MTE.
+plan 13
+
+tagcheck >out
+check "control: this host has no MTE" says out 'no MTE'
+vm no -k "$KASAN" -i "$INITRD" -c 1 -m 64 --mte
+check "--mte: refused, exit code 1" ends no 20 1
+check "--mte: says what lacks, and what helps" says no.err "^lkvm: --mte: this host's CPU has no MTE.*run without --mte$"
+check "--mte: in one line" one_line no.err
+check "--mte: no guest ran" test ! -s no.out
+check "--mte: nothing is left" gone no
+
+linux plain -c 2 -m 128 -- '/tests/tagcheck; test $? = 2'
+check "without --mte: a guest ends well" ends plain 60 0
+check "without --mte: all is well in it" guest_passed plain
+check "without --mte: it has none" says plain.out 'this machine has no MTE'
+
+linux both -c 1 -m 128 --mte --disable-mte -- true
+check "--mte --disable-mte: a guest ends well" ends both 60 0
+linux memfd -c 1 -m 128 --mem-backend memfd -- true
+check "memfd: a guest ends well" ends memfd 60 0
+monitor r
+keys r r
+twice()
+{
+	[ "$(grep -c 'monitor BOOTED' r.out)" = 2 ]
+}
+check "reboots" wait_for 10 twice
+"$B/inject" "$(pid r)" where >where
+check "its RAM is mapped without tags" not says where ' mt'
+ctl stop r
+ended r 10

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=dash
+# The guests without an operating system: what Linux would hide.
+. /share/tests/system/bare.sh
+
+plan 32
+
+bare uart "" -c 1 -m 64
+bare uart "" -c 1 -m 64 --mte --tty 1
+bare rtc "now=$(date +%s)" -c 1 -m 64
+bare holes "" -c 1 -m 64
+bare idregs "mte=1" -c 1 -m 64 --mte
+bare idregs "mte=0" -c 1 -m 64
+bare idregs "mte=0" -c 1 -m 64 --mem-backend memfd --pmu --sve-max-vl 128
+bare idregs "mte=1" -c 2 -m 64 --mte --debug-no-tags
+bare irq "gic=3-its" -c 2 -m 64
+bare irq "gic=3-its" -c 1 -m 64 --mte --irqchip gicv3-its
+bare irq "gic=3" -c 4 -m 64 --irqchip gicv3
+bare psci "" -c 4 -m 64
+bare psci "" -c 1 -m 64 --mte
+bare tags "" -c 2 -m 64 --mte
+bare tags "" -c 1 -m 64 --mte --debug-no-seal
+case $HOST in
+6.1) skip 1 "on Linux $HOST memfd with --mte is refused" ;;
+*) bare tags "" -c 2 -m 64 --mte --mem-backend memfd ;;
+esac
+bare touch "" -c 1 -m 64 --mte
+bare touch "" -c 1 -m 64@0x140000000 --mem-backend memfd
+bare touch "full=1 size=8" -c 1 -m 64
+bare storm "rounds=10" -c 4 -m 64 --mte
+bare storm "rounds=3" -c 16 -m 64
+bare storm "rounds=2 end=off" -c 4 -m 64
+bare storm "rounds=2 end=reset" -c 4 -m 64
+
+# SYSTEM_OFF at once; resets until the clock says enough, each of which finds all as at power-on.
+vm off -k "$B/bare/psci.img" -p test=off -c 1 -m 64
+check "psci test=off: ends well" ends off 20 0
+for test in reset reset2; do
+	vm $test -k "$B/bare/psci.img" -p "test=$test until=$(($(date +%s) + 6))" -c 2 -m 64 --mte
+	check "psci test=$test: ends well" ends $test 60 0
+	tr -d '\r' <$test.out >$test.tap
+	check "psci test=$test: $(bare_summary <$test.tap)" bare_judge $test
+	check "psci test=$test: it did boot again: $(grep -c '^boot' $test.tap) boots" \
+		test "$(grep -c '^boot' $test.tap)" -ge 2
+done
+
+# None was forgotten. Those two are for other cases.
+for image in "$B"/bare/*.img; do
+	image=$(basename "$image" .img)
+	case $image in
+	echo | loop | '*') ;;
+	*) ls "$W" >/dev/null && grep -q "^bare $image \|bare/$image.img" "/share/tests/system/cases/bare.sh" || echo "$image" ;;
+	esac
+done >forgotten
+check "each guest was run" is "$(cat forgotten)" ""
+check "control: there are guests" test "$(ls "$B"/bare/*.img | wc -l)" -ge 8

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=dash
+# Guest memory is mapped with PROT_MTE: then, and only then, this process sees the tags that the guest gives.
+plan 8
+
+forever='echo up; while :; do cat /bin/busybox | md5sum >/dev/null; done'
+linux with -c 1 -m 64 --mte -- "$forever"
+linux without -c 1 -m 64 --mte --debug-no-tags -- "$forever"
+prints with 40 '^up'
+prints without 40 '^up'
+
+"$B/inject" "$(pid with)" where >where
+check "RAM is mapped with tags" says where ' mt'
+"$B/inject" "$(pid with)" tags 0 0x4000000 >tags
+check "the guest's tags are seen, $(wc -l <tags) of them" test "$(wc -l <tags)" -ge 10
+
+"$B/inject" "$(pid without)" where >where
+check "control: with --debug-no-tags it is not" not says where ' mt'
+"$B/inject" "$(pid without)" tags 0 0x4000000 >tags
+check "control: no tag is seen" says tags 'EOPNOTSUPP|EIO'
+ctl stop without
+check "the guest itself did not mind" ends without 10 0
+
+# What a lost tag does, so that "no report" means something.
+check "all tags of the guest are made zero" "$B/inject" "$(pid with)" clear-tags 0 0x4000000
+check "control: the guest's kernel reports it" prints with 20 'BUG: KASAN: invalid-access|Kernel panic|Oops'
+ctl stop with || :
+check "and it ends" ended with 10
