@@ -82,7 +82,7 @@ static int load(struct vm *vm, void *ctx, struct err *err)
 	return rc;
 }
 
-static int restore(const char *file, const struct restore_opts *opts)
+int builtin_restore(const char *file, const struct restore_opts *opts)
 {
 	struct restore r = {.opts = opts, .file = file};
 	struct err err = ERR_INIT;
@@ -117,5 +117,5 @@ int cmd_restore(int argc, char **argv)
 	if (nargs != 1)
 		return err_set(&err, -EINVAL, "name the snapshot's FILE"),
 		       builtin_usage("restore", &err);
-	return restore(argv[0], &opts);
+	return builtin_restore(argv[0], &opts);
 }

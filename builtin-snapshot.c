@@ -198,6 +198,8 @@ int cmd_snapshot(int argc, char **argv)
 		return builtin_snapshot_verify(argv[1], &opts);
 	if (nargs == 3 && !strcmp(argv[0], "diff"))
 		return builtin_snapshot_diff(argv[1], argv[2], &opts);
+	if (nargs == 3 && !strcmp(argv[0], "merge"))
+		return builtin_snapshot_merge(argv[1], argv[2], &opts);
 	if (nargs == 2)
 		return save(argv[0], argv[1], &opts);
 	return err_set(&err, -EINVAL, "name a VM and a FILE"), builtin_usage("snapshot", &err);

@@ -79,13 +79,14 @@ static const struct opt snapshot_opts[] = {
 
 const struct verb_spec verb_snapshot = {
 	.name = "snapshot",
-	.args = "NAME FILE | info|verify|diff FILE...",
+	.args = "NAME FILE | info|verify|diff|merge FILE...",
 	.summary = "Save a VM, memory tags included, to a file; or look into such a file.",
 	.details =
 		"snapshot NAME FILE pauses the VM, saves it and lets it go on. The file gets its name when it is whole: "
 		"until then an older one of that name stays. Ctrl-C cancels.\n\n"
 		"info shows what is in a file, verify reads all of it and compares every checksum, diff shows the "
-		"ranges of memory in which two snapshots differ.",
+		"ranges of memory in which two snapshots differ. merge FILE OUT writes a snapshot, with all those it builds "
+		"on, as one new file.",
 	.opts = snapshot_opts,
 	.max_args = 3,
 };

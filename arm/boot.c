@@ -15,6 +15,12 @@
 
 #define SZ_2M 0x200000ull
 
+/*
+ * Room for the tree of a Linux guest. With 512 vCPUs and the longest command line it has less than 100 KiB, and an
+ * initrd that begins in the same block of 2 MiB is one huge page less to clear.
+ */
+#define FDT_SLOT 0x20000ull
+
 /* Unpacked into guest memory in pieces: the gate marks as dirty what it hands out. */
 #define UNPACK_PIECE (8ull << 20)
 
@@ -199,7 +205,8 @@ static int place(const struct kernel *k, const struct file *initrd, struct boot_
 			       k->file.path, mib(fdt), mib(need));
 	l->entry = base + k->header.text_offset;
 	l->fdt = base + fdt;
-	l->initrd = initrd->path ? l->fdt + FDT_ROOM : 0;
+	l->fdt_room = FDT_SLOT;
+	l->initrd = initrd->path ? l->fdt + FDT_SLOT : 0;
 	l->initrd_size = initrd->path ? initrd->size : 0;
 	return 0;
 }
@@ -323,6 +330,7 @@ static int place_firmware(const struct file *f, uint64_t address, struct boot_la
 			       f->path, mib(start - l->ram_base + f->size + FDT_ROOM));
 	l->entry = start;
 	l->fdt = top - FDT_ROOM;
+	l->fdt_room = FDT_ROOM;
 	l->initrd = 0;
 	l->initrd_size = 0;
 	return 0;

@@ -328,6 +328,8 @@ static void add_uart(struct tree *t, const struct fdt_desc *d, uint32_t i)
 	prop_spi(t, d->uart_irq[i]);
 	prop_u32(t, "clock-frequency", d->uart_clock_hz);
 	prop_u32(t, "reg-shift", 0);
+	if (d->uart_fifo)
+		prop_u32(t, "fifo-size", d->uart_fifo);
 	end(t);
 }
 

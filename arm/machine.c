@@ -213,6 +213,7 @@ static int build_uarts(struct vm *vm, struct err *err)
 		fdt->uart_irq[fdt->uarts++] = line.number;
 	}
 	fdt->uart_clock_hz = UART_CLOCK_HZ;
+	fdt->uart_fifo = UART_TX_FIFO;
 	fdt->stdout_path = "/serial@1000000";
 	return 0;
 }
@@ -303,7 +304,7 @@ static int build_fdt(struct vm *vm, struct err *err)
 
 	if (vm->config.restoring)
 		return 0;
-	out = gpa_ptr(&vm->mem, vm->machine->boot.fdt, FDT_ROOM, MEM_WRITE);
+	out = gpa_ptr(&vm->mem, vm->machine->boot.fdt, vm->machine->boot.fdt_room, MEM_WRITE);
 	desc->cmdline = vm->config.params ? vm->config.params : "";
 	if (getrandom(desc->rng_seed, sizeof(desc->rng_seed), 0) != sizeof(desc->rng_seed) ||
 	    getrandom(&desc->kaslr_seed, sizeof(desc->kaslr_seed), 0) != sizeof(desc->kaslr_seed))
@@ -314,7 +315,7 @@ static int build_fdt(struct vm *vm, struct err *err)
 	if (arm_get_reg(&vm->vcpus[0], KVM_REG_ARM_PSCI_VERSION, &version))
 		version = 0x10000;
 	desc->psci_version = version;
-	rc = fdt_build(desc, out, FDT_ROOM, &size, err);
+	rc = fdt_build(desc, out, vm->machine->boot.fdt_room, &size, err);
 	if (!rc && vm->config.dump_dtb)
 		rc = dump_fdt(vm->config.dump_dtb, out, size, err);
 	return rc;

@@ -2,7 +2,8 @@
 /*
  * The guest's time. One mechanism only: the virtual counter is set through KVM_REG_ARM_TIMER_CNT of one vCPU, which moves
  * the offset of the whole VM. KVM_ARM_SET_COUNTER_OFFSET is not used: after it, writes of the counter are ignored without
- * a word. Where the kernel lets the physical counter be set (Linux 6.4 and later) it is moved along.
+ * a word. Where the kernel lets the physical counter be set (Linux 6.4 and later) it is moved along; before that the
+ * guest's physical counter is the host's, and its physical timer can be neither read nor set.
  */
 #include <errno.h>
 #include <linux/kvm.h>
@@ -23,15 +24,24 @@ static uint64_t now_realtime(void)
 	return ts.tv_sec * NS_PER_S + ts.tv_nsec;
 }
 
+/* What the guest's physical counter shows where KVM does not tell: the host's, whose virtual one has no offset. */
+static uint64_t host_counter(void)
+{
+	uint64_t count;
+
+	__asm__ volatile("isb\n\tmrs %0, cntvct_el0" : "=r"(count) : : "memory");
+	return count;
+}
+
 int clock_state_save(struct vm *vm, struct wbuf *out, struct err *err)
 {
 	uint64_t cntvct, cntpct;
 	int rc = arm_get_reg(&vm->vcpus[0], KVM_REG_ARM_TIMER_CNT, &cntvct);
 
-	if (!rc)
-		rc = arm_get_reg(&vm->vcpus[0], KVM_REG_ARM_PTIMER_CNT, &cntpct);
 	if (rc)
 		return err_sys(err, rc, "the guest's counter");
+	if (arm_get_reg(&vm->vcpus[0], KVM_REG_ARM_PTIMER_CNT, &cntpct))
+		cntpct = host_counter();
 	wbuf_u64(out, cntvct);
 	wbuf_u64(out, cntpct);
 	wbuf_u32(out, arm_cntfrq());
@@ -61,14 +71,16 @@ static int set_counter(struct vm *vm, uint64_t id, uint64_t value)
 	return ioctl(vm->vcpus[0].fd, KVM_SET_ONE_REG, &reg) < 0 ? -errno : 0;
 }
 
-int clock_state_apply(struct vm *vm, const struct clock_state *state, bool advance, struct err *err)
+int clock_state_apply(struct vm *vm, const struct clock_state *state, bool advance,
+		      uint64_t *away_ns, struct err *err)
 {
 	uint64_t now = now_realtime(), ticks = 0;
 	int rc;
 
 	/* A wall clock that was set back is no reason to send a guest back in time. */
-	if (advance && now > state->realtime)
-		ticks = (unsigned __int128)(now - state->realtime) * state->cntfrq / NS_PER_S;
+	*away_ns = now > state->realtime ? now - state->realtime : 0;
+	if (advance)
+		ticks = (unsigned __int128)*away_ns * state->cntfrq / NS_PER_S;
 	rc = set_counter(vm, KVM_REG_ARM_TIMER_CNT, state->cntvct + ticks);
 	if (rc)
 		return err_sys(err, rc, "cannot set the guest's counter");

@@ -162,24 +162,102 @@ int vcpu_state_decode(struct rbuf *in, struct vcpu_state *state, struct err *err
 	return 0;
 }
 
-static int apply_reg(struct vcpu *vcpu, const struct reg_value *value, struct err *err)
+static uint64_t value64(const struct reg_value *value)
+{
+	uint64_t v;
+
+	memcpy(&v, value->bytes, sizeof(v));
+	return v;
+}
+
+static const struct reg_value *find_reg(const struct vcpu_state *state, uint64_t id)
+{
+	for (uint32_t i = 0; i < state->nregs; i++)
+		if (state->regs[i].id == id)
+			return &state->regs[i];
+	return NULL;
+}
+
+/*
+ * A register that this kernel does not have, and that nobody will miss: the physical timer's (Linux 6.4) while that timer
+ * is off, and whatever a newer kernel added and holds at zero.
+ */
+static bool may_lack(const struct vcpu_state *state, const struct reg_value *value)
+{
+	const struct reg_value *ctl = find_reg(state, KVM_REG_ARM_PTIMER_CTL);
+
+	if (value->id == KVM_REG_ARM_PTIMER_CTL || value->id == KVM_REG_ARM_PTIMER_CVAL)
+		return !ctl || !(value64(ctl) & 1);
+	for (unsigned int i = 0; i < value->size; i++)
+		if (value->bytes[i])
+			return false;
+	return true;
+}
+
+/* ID_*_EL1: op0 3, op1 0, CRn 0, CRm 1 to 7. */
+static bool is_feature_id(uint64_t id)
+{
+	return (id & ~0x7full) == ARM64_SYS_REG(3, 0, 0, 0, 0) &&
+	       (id >> KVM_REG_ARM64_SYSREG_CRM_SHIFT & 15) >= 1 &&
+	       (id >> KVM_REG_ARM64_SYSREG_CRM_SHIFT & 15) <= 7;
+}
+
+/*
+ * Fields of four bits that grow with the feature, 15 where it is missing or not an architecture's: what the guest was shown
+ * is there, and perhaps more that it will not look for again.
+ */
+static bool host_has_all(uint64_t host, uint64_t guest)
+{
+	for (unsigned int shift = 0; shift < 64; shift += 4) {
+		unsigned int has = host >> shift & 15, needs = guest >> shift & 15;
+
+		if (has != needs && needs != 15 && (has == 15 || has < needs))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * CCSIDR_EL1 by level, and CLIDR_EL1: sizes of caches, which kernels before 6.3 show as the host's and later ones make up.
+ * Nothing but speed depends on them (what cache maintenance goes by is CTR_EL0).
+ */
+static bool is_cache_geometry(uint64_t id)
+{
+	return (id & KVM_REG_ARM_COPROC_MASK) == KVM_REG_ARM_DEMUX ||
+	       id == ARM64_SYS_REG(3, 1, 0, 0, 1);
+}
+
+static int apply_reg(struct vcpu *vcpu, const struct vcpu_state *state,
+		     const struct reg_value *value, struct err *err)
 {
 	struct kvm_one_reg reg = {.id = value->id, .addr = (uintptr_t)value->bytes};
 	struct reg_value now = {.id = value->id};
 	int rc = get_reg(vcpu, &now);
 
+	if (rc == -ENOENT && (is_cache_geometry(value->id) || may_lack(state, value)))
+		return 0;
 	if (rc == -ENOENT)
 		return err_set(err, -EOPNOTSUPP,
-			       "vcpu %u: this kernel does not know register 0x%" PRIx64,
+			       "vcpu %u: this kernel does not know register 0x%" PRIx64
+			       ", which the guest uses",
 			       vcpu->index, value->id);
 	if (!rc && !memcmp(now.bytes, value->bytes, value->size))
 		return 0;
-	if (ioctl(vcpu->fd, KVM_SET_ONE_REG, &reg) < 0)
-		return err_sys(err, errno == EINVAL ? -EOPNOTSUPP : -errno,
-			       "vcpu %u: register 0x%" PRIx64
-			       " differs on this host and cannot be set",
-			       vcpu->index, value->id);
-	return 0;
+	if (ioctl(vcpu->fd, KVM_SET_ONE_REG, &reg) == 0)
+		return 0;
+	rc = errno;
+	if (is_cache_geometry(value->id))
+		return 0;
+	if (is_feature_id(value->id) && host_has_all(value64(&now), value64(value)))
+		return 0;
+	if (value->size == sizeof(uint64_t))
+		return err_set(err, -EOPNOTSUPP,
+			       "vcpu %u: register 0x%" PRIx64 " is 0x%" PRIx64
+			       ", this host has 0x%" PRIx64 " and cannot set it: %s",
+			       vcpu->index, value->id, value64(value), value64(&now), strerror(rc));
+	return err_sys(err, rc == EINVAL ? -EOPNOTSUPP : -rc,
+		       "vcpu %u: register 0x%" PRIx64 " differs on this host and cannot be set",
+		       vcpu->index, value->id);
 }
 
 /* Firmware registers first: they decide what the others may be (PSCI version, hypercalls). */
@@ -193,7 +271,7 @@ static int apply_regs(struct vcpu *vcpu, const struct vcpu_state *state, bool fi
 		if (is_counter(value->id) || is_build_time(value->id) ||
 		    is_firmware(value->id) != firmware)
 			continue;
-		rc = apply_reg(vcpu, value, err);
+		rc = apply_reg(vcpu, state, value, err);
 		if (rc)
 			return rc;
 	}

@@ -140,14 +140,15 @@ static int check_complete(const struct arch_state *state, struct err *err)
  * The counter before the timers' compare values mean anything; the distributor and redistributors after the vCPUs'
  * affinity; the ITS last, whose tables refer to redistributors.
  */
-int arch_state_commit(struct arch_state *state, bool clock_advance, struct err *err)
+int arch_state_commit(struct arch_state *state, bool clock_advance, uint64_t *away_ns,
+		      struct err *err)
 {
 	struct vm *vm = state->vm;
 	const struct gic *gic = &vm->machine->gic;
 	int rc = check_complete(state, err);
 
 	if (!rc)
-		rc = clock_state_apply(vm, &state->clock, clock_advance, err);
+		rc = clock_state_apply(vm, &state->clock, clock_advance, away_ns, err);
 	for (uint32_t i = 0; i < vm->config.cpus && !rc; i++)
 		rc = vcpu_state_apply(&vm->vcpus[i], &state->vcpus[i], err);
 	if (!rc)

@@ -216,6 +216,12 @@ static const struct state_desc rtc_desc = {
 	.check = rtc_check,
 };
 
+/* To the nearest second, which is all it shows. */
+static void rtc_stood_still(struct device *dev, uint64_t ns)
+{
+	to_rtc(dev)->state.offset -= (ns + NS_PER_S / 2) / NS_PER_S;
+}
+
 static void rtc_loaded(struct device *dev)
 {
 	catch_up(to_rtc(dev));
@@ -233,6 +239,7 @@ static void rtc_release(struct device *dev)
 static const struct device_ops rtc_ops = {
 	.read = rtc_read,
 	.write = rtc_write,
+	.stood_still = rtc_stood_still,
 	.loaded = rtc_loaded,
 	.release = rtc_release,
 };

@@ -51,7 +51,7 @@ static bool fifos_on(const struct uart_state *s)
 /* Room for all that a driver may write after seeing it; what is in the ring counts as sent. */
 static bool tx_has_room(const struct uart_state *s)
 {
-	return s->tx_count <= TX_SIZE - CHIP_FIFO;
+	return s->tx_count <= TX_SIZE - UART_TX_FIFO;
 }
 
 /* --- interrupts --- */
@@ -118,10 +118,8 @@ static void count_poll(struct uart *u)
 /* A break is told in LSR when it comes to the top of the FIFO (8.4, note 1), and stays there until LSR is read. */
 static void rx_latch_top(struct uart_state *s)
 {
-	if (!s->rx_count || !(s->rx[s->rx_head] & RX_BREAK))
-		return;
-	s->rx[s->rx_head] &= 0xff;
-	s->lsr_latched |= LSR_BI;
+	if (s->rx_count && (s->rx[s->rx_head] & RX_BREAK))
+		s->lsr_latched |= LSR_BI;
 }
 
 static bool rx_push(struct uart_state *s, uint16_t element)

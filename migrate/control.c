@@ -16,6 +16,7 @@ struct migrate_control {
 	struct snapshot_job *job;
 	struct snapshot_status status;
 	struct event_timer lease;
+	bool ends; /* the VM, as soon as somebody heard that its snapshot is there */
 };
 
 void snapshot_request_encode(const struct snapshot_request *req, struct wbuf *out)
@@ -98,7 +99,8 @@ static void on_progress(void *ctx, uint64_t done, uint64_t total)
 	mc->status.total = total;
 }
 
-static void on_done(void *ctx, int rc, const struct err *err, const struct snapshot_result *result)
+static void on_done(void *ctx, int rc, const struct err *err, const struct snapshot_result *result,
+		    bool ends)
 {
 	struct migrate_control *mc = ctx;
 
@@ -107,7 +109,9 @@ static void on_done(void *ctx, int rc, const struct err *err, const struct snaps
 	mc->status.rc = rc;
 	mc->status.err = *err;
 	mc->status.result = *result;
-	event_timer_disarm(&mc->lease);
+	mc->ends = ends;
+	if (!ends)
+		event_timer_disarm(&mc->lease);
 }
 
 static void renew(struct migrate_control *mc)
@@ -118,6 +122,8 @@ static void renew(struct migrate_control *mc)
 
 static void cancel(struct migrate_control *mc)
 {
+	if (mc->ends)
+		vm_finish(mc->vm, VM_END_STOP, NULL); /* too late: the file is there */
 	if (mc->job)
 		snapshot_cancel(mc->job);
 	mc->job = NULL;
@@ -141,6 +147,8 @@ static int start(struct migrate_control *mc, struct rbuf *payload, struct err *e
 	int rc = req ? snapshot_request_decode(payload, req, err)
 		     : err_set(err, -ENOMEM, "no memory for a snapshot");
 
+	if (!rc && mc->ends)
+		rc = err_set(err, -EBUSY, "the VM ends: its snapshot is there");
 	if (!rc && mc->job)
 		rc = err_set(err, -EBUSY, "a snapshot of this VM is being made");
 	if (!rc && !mc->vm->vcpus)
@@ -169,6 +177,8 @@ static int answer(struct vm *vm, void *ctx, uint16_t type, struct rbuf *payload,
 	if (type == CONTROL_SNAPSHOT_STATUS) {
 		renew(mc);
 		snapshot_status_encode(&mc->status, out);
+		if (mc->ends)
+			vm_finish(mc->vm, VM_END_STOP, NULL);
 		if (!mc->job)
 			mc->status.phase = SNAPSHOT_NONE;
 		return 0;

@@ -18,9 +18,11 @@
 #include "util/io.h"
 
 #define PROGRESS_NS 100000000ull
+#define FDS_MAX	    4096 /* more than a VM ever has */
 
 struct saver {
 	const struct saver_input *in;
+	pid_t vm; /* the process that wants it */
 	int pipe;
 	uint64_t said_at;
 };
@@ -92,6 +94,8 @@ static int progress(void *ctx, uint64_t done, uint64_t total)
 	struct timespec ts;
 	uint64_t now;
 
+	if (getppid() != s->vm)
+		return -ECANCELED;
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	now = ts.tv_sec * 1000000000ull + ts.tv_nsec;
 	if (now - s->said_at >= PROGRESS_NS || done == total) {
@@ -173,6 +177,8 @@ static int save(struct saver *s, struct snap_info *info, struct err *err)
 	rc = write_file(s, fd, req->base[0] ? &parent : NULL, info, err);
 	if (rc)
 		err_prefix(err, "%s", req->path);
+	if (!rc && getppid() != s->vm)
+		rc = err_set(err, -ECANCELED, "the VM is gone");
 	if (!rc && rename(part, req->path) < 0)
 		rc = err_sys(err, -errno, "%s", req->path);
 	if (rc)
@@ -184,9 +190,29 @@ static int save(struct saver *s, struct snap_info *info, struct err *err)
 	return rc;
 }
 
-_Noreturn void saver_main(const struct saver_input *input, int pipe)
+/* What does the file need of this? All else would keep sockets open, and a name taken, beyond the VM's end. */
+static bool needs(const struct saver *s, int fd)
 {
-	struct saver s = {.in = input, .pipe = pipe};
+	if (fd <= STDERR_FILENO || fd == s->pipe)
+		return true;
+	for (uint32_t i = 0; i < s->in->mem->n; i++)
+		if (s->in->mem->banks[i].fd == fd)
+			return true;
+	return false;
+}
+
+static void close_others(const struct saver *s)
+{
+	long limit = sysconf(_SC_OPEN_MAX);
+
+	for (int fd = 0; fd < (limit > 0 && limit < FDS_MAX ? limit : FDS_MAX); fd++)
+		if (!needs(s, fd))
+			close(fd);
+}
+
+_Noreturn void saver_main(const struct saver_input *input, pid_t vm, int pipe)
+{
+	struct saver s = {.in = input, .vm = vm, .pipe = pipe};
 	struct saver_message msg = {.kind = SAVER_RESULT};
 	struct snap_info info = {0};
 	sigset_t none;
@@ -198,6 +224,7 @@ _Noreturn void saver_main(const struct saver_input *input, int pipe)
 	signal(SIGXFSZ, SIG_IGN);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	close_others(&s);
 	msg.rc = save(&s, &info, &msg.err);
 	msg.file_bytes = info.file_size;
 	msg.data_bytes = info.data_bytes;

@@ -38,12 +38,28 @@ static uint64_t now_ns(void)
 	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
 
+/* The bytes that are in a UART's buffers go on from the file, not here as well. */
+static void hold_serial(struct snapshot_job *job, bool hold)
+{
+	for (unsigned int i = 0; job->req.stop && i < VM_MAX_UARTS; i++)
+		if (job->vm->serial[i])
+			chardev_hold(job->vm->serial[i], hold);
+}
+
 static void let_go(struct snapshot_job *job)
 {
 	if (!job->holds_pause)
 		return;
+	hold_serial(job, false);
 	job->holds_pause = false;
 	vm_resume(job->vm);
+	job->result.pause_ns = now_ns() - job->paused_at;
+}
+
+/* A VM that is to end does not run again: what it did would be lost, and be seen outside all the same. */
+static void keep_paused(struct snapshot_job *job)
+{
+	job->holds_pause = false;
 	job->result.pause_ns = now_ns() - job->paused_at;
 }
 
@@ -61,17 +77,17 @@ static void job_done(struct snapshot_job *job, int rc, const struct err *err)
 {
 	struct snapshot_events events = job->events;
 	struct snapshot_result result;
-	struct vm *vm = job->vm;
 	bool stop = job->req.stop && !rc;
 
 	if (rc)
 		saver_clean(&job->req, job->child);
-	let_go(job);
+	if (stop)
+		keep_paused(job);
+	else
+		let_go(job);
 	result = job->result;
 	job_free(job);
-	events.done(events.ctx, rc, err, &result);
-	if (stop)
-		vm_finish(vm, VM_END_STOP, NULL);
+	events.done(events.ctx, rc, err, &result, stop);
 }
 
 static void child_gone(struct snapshot_job *job)
@@ -79,7 +95,8 @@ static void child_gone(struct snapshot_job *job)
 	struct err err = ERR_INIT;
 	int status = 0;
 
-	if (waitpid(job->child, &status, WNOHANG) == job->child && WIFSIGNALED(status))
+	/* Only its end closes its end of the pipe, after its memory is gone: this does not wait long. */
+	if (waitpid(job->child, &status, 0) == job->child && WIFSIGNALED(status))
 		err_set(&err, -EIO, "the saving process was killed by signal %d; the VM goes on",
 			WTERMSIG(status));
 	else
@@ -127,6 +144,11 @@ static void pipe_ready(struct event_source *source, uint32_t events)
 
 static int check_request(const struct vm *vm, const struct snapshot_request *req, struct err *err)
 {
+	if (req->live && req->stop)
+		return err_set(
+			err, -EINVAL,
+			"--live and --stop exclude each other: what the guest did in between "
+			"would be lost");
 	if (req->live && !mem_is_private(&vm->mem))
 		return err_set(
 			err, -EOPNOTSUPP,
@@ -138,6 +160,7 @@ static int check_request(const struct vm *vm, const struct snapshot_request *req
 
 static int start_child(struct snapshot_job *job, const struct saver_input *input, struct err *err)
 {
+	pid_t vm = getpid();
 	int ends[2];
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
@@ -145,7 +168,7 @@ static int start_child(struct snapshot_job *job, const struct saver_input *input
 	job->child = fork();
 	if (job->child == 0) {
 		close(ends[0]);
-		saver_main(input, ends[1]);
+		saver_main(input, vm, ends[1]);
 	}
 	close(ends[1]);
 	job->pipe = (struct event_source){.fd = ends[0], .ready = pipe_ready, .ctx = job};
@@ -193,7 +216,12 @@ int snapshot_start(struct vm *vm, const struct snapshot_request *req,
 	job->paused_at = now_ns();
 	vm_pause(vm);
 	job->holds_pause = true;
-	rc = save_everything(job, err);
+	hold_serial(job, true);
+	/* The guest may have ended before it was paused: then its vCPUs are past the call that did it. */
+	if (vm->end != VM_END_NONE)
+		rc = err_set(err, -EAGAIN, "the guest has just ended or reset");
+	else
+		rc = save_everything(job, err);
 	if (rc || req->live)
 		let_go(job);
 	if (rc)

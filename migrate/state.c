@@ -76,11 +76,33 @@ int state_config(const struct wbuf *state, struct vm_config *config, char name[V
 	return rc ? rc : err_set(err, -EBADMSG, "the record of the configuration is missing");
 }
 
-static int load_device(struct vm *vm, struct record *rec, struct err *err)
+/* Its place in the machine's list. */
+static unsigned int device_index(const struct vm *vm, const struct device *dev)
+{
+	unsigned int n = 0;
+
+	for (const struct device *d = vm->devices.first; d != dev; d = d->next)
+		n++;
+	return n;
+}
+
+/* Each device that has state got it. */
+static int check_devices(const struct vm *vm, uint64_t loaded, struct err *err)
+{
+	for (const struct device *dev = vm->devices.first; dev; dev = dev->next)
+		if (!dev->stateless && !(loaded >> device_index(vm, dev) & 1))
+			return err_set(err, -EBADMSG, "the record of device %s is missing",
+				       dev->name);
+	return 0;
+}
+
+/* @loaded: a bit for each device that has got its state. */
+static int load_device(struct vm *vm, struct record *rec, uint64_t *loaded, struct err *err)
 {
 	char name[64];
 	struct device *dev;
 	uint16_t version;
+	unsigned int index;
 	int rc;
 
 	rbuf_str(&rec->payload, name, sizeof(name));
@@ -90,6 +112,10 @@ static int load_device(struct vm *vm, struct record *rec, struct err *err)
 		return err_set(err, rec->payload.error ? -EBADMSG : -EOPNOTSUPP,
 			       "device record at offset %llu: this machine has no such device",
 			       (unsigned long long)rec->offset);
+	index = device_index(vm, dev);
+	if (index >= 64 || *loaded >> index & 1)
+		return err_set(err, -EBADMSG, "device %s: its record is there twice", name);
+	*loaded |= 1ull << index;
 	if (rec->version != DEVICE_VERSION || version != dev->state_desc->version)
 		return err_set(err, -EOPNOTSUPP,
 			       "device %s: state of version %u, this program knows %u", name,
@@ -114,13 +140,13 @@ static int load_control(struct record *rec, struct state_options *options, struc
 }
 
 static int load_record(struct vm *vm, struct arch_state *arch, struct record *rec,
-		       struct state_options *options, struct err *err)
+		       struct state_options *options, uint64_t *loaded, struct err *err)
 {
 	switch (rec->type) {
 	case RECORD_CONFIG:
 		return 0; /* the machine was built from it */
 	case RECORD_DEVICE:
-		return load_device(vm, rec, err);
+		return load_device(vm, rec, loaded, err);
 	case RECORD_CONTROL:
 		return load_control(rec, options, err);
 	case RECORD_VCPU:
@@ -137,6 +163,7 @@ int state_load(struct vm *vm, const struct wbuf *state, struct state_options *op
 	       struct err *err)
 {
 	struct arch_state *arch;
+	uint64_t away_ns = 0, loaded = 0;
 	struct record rec;
 	struct rbuf in;
 	int rc = arch_state_begin(vm, &arch, err);
@@ -145,17 +172,20 @@ int state_load(struct vm *vm, const struct wbuf *state, struct state_options *op
 		return rc;
 	rbuf_init(&in, state->data, state->len);
 	while ((rc = record_next(&in, &rec, err)) > 0) {
-		rc = load_record(vm, arch, &rec, options, err);
+		rc = load_record(vm, arch, &rec, options, &loaded, err);
 		if (rc)
 			break;
 	}
 	if (!rc)
-		rc = arch_state_commit(arch, options->clock_advance, err);
+		rc = check_devices(vm, loaded, err);
+	if (!rc)
+		rc = arch_state_commit(arch, options->clock_advance, &away_ns, err);
 	for (struct device *dev = vm->devices.first; dev && !rc; dev = dev->next) {
-		if (!dev->ops->loaded)
-			continue;
 		device_lock(dev);
-		dev->ops->loaded(dev);
+		if (dev->ops->stood_still && !options->clock_advance)
+			dev->ops->stood_still(dev, away_ns);
+		if (dev->ops->loaded)
+			dev->ops->loaded(dev);
 		device_unlock(dev);
 	}
 	arch_state_release(arch);

@@ -62,7 +62,8 @@ void chardev_rx_room(struct chardev *c)
 
 /*
  * Nobody has the other side of a pseudo-terminal open, and the kernel keeps for the next one what the last one has not
- * read. Only from that side can it be thrown away. The one who comes at this very moment misses nothing new.
+ * read: some on its way, and the rest where it can be thrown away from that side alone. The one who comes at this very
+ * moment misses nothing new.
  */
 static void forget_unread(int master)
 {
@@ -70,6 +71,7 @@ static void forget_unread(int master)
 
 	if (slave < 0)
 		return;
+	(void)tcflush(master, TCOFLUSH);
 	(void)tcflush(slave, TCIFLUSH);
 	close(slave);
 }
@@ -182,7 +184,7 @@ static void out_ready(struct event_source *source, uint32_t events)
 	struct chardev *c = source->ctx;
 
 	(void)events;
-	if (c->port)
+	if (c->port && !c->held)
 		chardev_output(c, false);
 }
 
@@ -310,7 +312,7 @@ static void in_ready(struct event_source *source, uint32_t events)
 	if (c->background)
 		return;
 	c->readable = true;
-	if (c->port)
+	if (c->port && !c->held)
 		chardev_input(c);
 }
 
@@ -319,7 +321,7 @@ static void timer_expired(struct event_timer *timer)
 	struct chardev *c = timer->ctx;
 	bool blocked;
 
-	if (!c->port)
+	if (!c->port || c->held)
 		return;
 	chardev_lock(c);
 	c->hurry = c->tx_armed = false;

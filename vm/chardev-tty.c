@@ -51,7 +51,7 @@ void chardev_tty_take(struct chardev *c)
 	/* What was typed meanwhile was an edge that went by. */
 	c->background = false;
 	c->readable = true;
-	if (c->port)
+	if (c->port && !c->held)
 		chardev_input(c);
 }
 

@@ -162,11 +162,22 @@ void chardev_attach(struct chardev *c, struct device *dev, const struct chardev_
 	device_unlock(dev);
 }
 
+void chardev_hold(struct chardev *c, bool hold)
+{
+	c->held = hold;
+	if (hold || !c->port || c->kind == CHARDEV_NONE)
+		return;
+	chardev_lock(c);
+	c->hurry = c->tx_blocked = false; /* what was said meanwhile went unheard */
+	chardev_hurry(c);
+	chardev_unlock(c);
+}
+
 void chardev_drain(struct chardev *c)
 {
 	struct timespec start, now;
 
-	if (!c->port || c->kind == CHARDEV_NONE)
+	if (!c->port || c->kind == CHARDEV_NONE || c->held)
 		return;
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	for (;;) {

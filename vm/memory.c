@@ -61,10 +61,11 @@ static int map_anon(const struct mem *mem, struct mem_bank *bank, struct err *er
 {
 	uint64_t size = bank->spec.size;
 	uint64_t align = size >= HUGE_ALIGN ? HUGE_ALIGN : mem->page_size;
+	uint64_t slack = align - mem->page_size;
 	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 	uint8_t *area, *start;
 
-	area = mmap(NULL, size + align, PROT_NONE, flags, -1, 0);
+	area = mmap(NULL, size + slack, PROT_NONE, flags, -1, 0);
 	if (area == MAP_FAILED)
 		return err_sys(err, -errno, "%s: no address space for %llu MiB", bank->spec.name,
 			       (unsigned long long)size >> 20);
@@ -73,15 +74,15 @@ static int map_anon(const struct mem *mem, struct mem_bank *bank, struct err *er
 	    MAP_FAILED) {
 		int rc = -errno;
 
-		munmap(area, size + align);
+		munmap(area, size + slack);
 		return err_sys(err, rc, "%s: cannot map %llu MiB%s", bank->spec.name,
 			       (unsigned long long)size >> 20,
 			       mem->tag_prot ? " with memory tags" : "");
 	}
 	if (start > area)
 		munmap(area, start - area);
-	if (area + align > start)
-		munmap(start + size, area + align - start);
+	if (area + slack > start)
+		munmap(start + size, area + slack - start);
 	if (align == HUGE_ALIGN)
 		madvise(start, size, MADV_HUGEPAGE); /* advice: a kernel without it does as well */
 	bank->host = start;

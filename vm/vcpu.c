@@ -130,25 +130,25 @@ static void run_failed(struct vcpu *vcpu, int error)
 	vm_finish(vcpu->vm, VM_END_ERROR, &why);
 }
 
-/* Returns false when this thread has nothing more to do. */
-static bool handle_exit(struct vcpu *vcpu)
+static void handle_mmio(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
+
+	count(vcpu, COUNT_MMIO);
+	if (run->mmio.len > sizeof(run->mmio.data))
+		return; /* KVM splits wider ones */
+	if (run->mmio.is_write)
+		bus_write(&vcpu->vm->bus, run->mmio.phys_addr, run->mmio.len, run->mmio.data);
+	else
+		bus_read(&vcpu->vm->bus, run->mmio.phys_addr, run->mmio.len, run->mmio.data);
+}
+
+/* Returns false when this thread has nothing more to do. */
+static bool handle_other_exit(struct vcpu *vcpu)
+{
 	struct err why = ERR_INIT;
 	int rc;
 
-	if (run->exit_reason == KVM_EXIT_MMIO) {
-		count(vcpu, COUNT_MMIO);
-		if (run->mmio.len > sizeof(run->mmio.data))
-			return true; /* KVM splits wider ones */
-		if (run->mmio.is_write)
-			bus_write(&vcpu->vm->bus, run->mmio.phys_addr, run->mmio.len,
-				  run->mmio.data);
-		else
-			bus_read(&vcpu->vm->bus, run->mmio.phys_addr, run->mmio.len,
-				 run->mmio.data);
-		return true;
-	}
 	count(vcpu, COUNT_OTHER);
 	rc = arch_vcpu_exit(vcpu, &why);
 	if (rc >= 0)
@@ -166,8 +166,10 @@ static void run(struct vcpu *vcpu)
 		int rc = ioctl(vcpu->fd, KVM_RUN, 0);
 
 		count(vcpu, COUNT_RUN);
-		if (rc == 0) {
-			go_on = handle_exit(vcpu);
+		if (rc == 0 && vcpu->run->exit_reason == KVM_EXIT_MMIO) {
+			handle_mmio(vcpu);
+		} else if (rc == 0) {
+			go_on = handle_other_exit(vcpu);
 		} else if (errno == EINTR || errno == EAGAIN) {
 			count(vcpu, COUNT_INTERRUPT);
 			go_on = checkpoint(vcpu);

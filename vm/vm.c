@@ -111,15 +111,20 @@ static uint64_t now_ns(void)
 	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
 
-/* Waiting on vm->changed is bounded by nothing but the vCPUs; see vm_pause(). */
-static void init_fields(struct vm *vm, const struct vm_config *config)
+static uint32_t host_cpus(void)
 {
 	long online = sysconf(_SC_NPROCESSORS_ONLN);
 
+	return online > 0 && online <= VM_MAX_CPUS ? online : 1;
+}
+
+/* Waiting on vm->changed is bounded by nothing but the vCPUs; see vm_pause(). */
+static void init_fields(struct vm *vm, const struct vm_config *config)
+{
 	memset(vm, 0, sizeof(*vm));
 	vm->config = *config;
 	if (!vm->config.cpus)
-		vm->config.cpus = online > 0 && online <= VM_MAX_CPUS ? online : 1;
+		vm->config.cpus = host_cpus();
 	if (config->name)
 		snprintf(vm->name, sizeof(vm->name), "%s", config->name);
 	else

@@ -14,9 +14,10 @@
 
 struct boot_layout {
 	uint64_t ram_base, ram_size;
-	uint64_t entry;	 /* PC of vCPU 0 */
-	uint64_t fdt;	 /* FDT_ROOM bytes are free there; 2 MiB-aligned */
-	uint64_t initrd; /* 0 when there is none */
+	uint64_t entry;	   /* PC of vCPU 0 */
+	uint64_t fdt;	   /* 2 MiB-aligned */
+	uint64_t fdt_room; /* bytes that are free there, at most FDT_ROOM */
+	uint64_t initrd;   /* 0 when there is none */
 	uint64_t initrd_size;
 };
 

@@ -47,6 +47,7 @@ struct fdt_desc {
 	uint32_t uart_irq[FDT_MAX_UARTS]; /* INTIDs (SPI: 32 and up) */
 	uint32_t uarts;
 	uint32_t uart_clock_hz;
+	uint32_t uart_fifo; /* bytes a driver may write at once; 0: not told, the chip's 16 */
 
 	struct fdt_range rtc;
 	uint32_t rtc_irq;

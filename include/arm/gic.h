@@ -17,8 +17,9 @@
 
 struct vm;
 
-#define GIC_SPI_FIRST 32  /* INTID */
-#define GIC_INTIDS    256 /* implemented: SGIs, PPIs, SPIs */
+#define GIC_SPI_FIRST 32 /* INTID */
+#define GIC_INTIDS \
+	128 /* implemented: SGIs, PPIs, SPIs; a guest's start traps once or more for each SPI */
 
 struct gic {
 	enum fdt_gic kind;

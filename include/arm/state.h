@@ -23,7 +23,7 @@ struct gic;
 /* One register as KVM_GET_ONE_REG gives it: little-endian bytes, 1 << KVM_REG_SIZE of them. */
 struct reg_value {
 	uint64_t id;
-	uint8_t size;
+	uint16_t size;
 	uint8_t bytes[256];
 };
 
@@ -39,7 +39,8 @@ int vcpu_state_save(struct vcpu *vcpu, struct wbuf *out, struct err *err);
 int vcpu_state_decode(struct rbuf *in, struct vcpu_state *state, struct err *err);
 /*
  * All registers but the counters (clock_state_apply). A register whose value is as it should be is not written, so that
- * those KVM holds fixed are compared; one that differs and cannot be set is refused by id.
+ * those KVM holds fixed are compared; one that differs and cannot be set is refused by id, unless it says less than this
+ * host has. docs/snapshot.md has the table.
  */
 int vcpu_state_apply(struct vcpu *vcpu, const struct vcpu_state *state, struct err *err);
 void vcpu_state_release(struct vcpu_state *state);
@@ -54,9 +55,9 @@ struct clock_state {
 
 int clock_state_save(struct vm *vm, struct wbuf *out, struct err *err);
 int clock_state_decode(struct rbuf *in, struct clock_state *state, struct err *err);
-/* @advance: add the real time that has passed since; else the guest's time stood still. */
+/* @advance: add the real time that has passed since, told in *@away_ns; else the guest's time stood still. */
 int clock_state_apply(struct vm *vm, const struct clock_state *state, bool advance,
-		      struct err *err);
+		      uint64_t *away_ns, struct err *err);
 
 /*
  * Interrupt controller registers: what userspace reads and writes through KVM_DEV_ARM_VGIC_GRP_*. A list of {group, attr,

@@ -3,8 +3,9 @@
  * 16550A UART, byte registers, level interrupt (National Semiconductor PC16550D data sheet).
  *
  * The baud rate does not matter: a byte written is sent when the host takes it. Both FIFOs are deeper behind the
- * registers than the 16 bytes the chip has, which a driver cannot tell: THRE is set while there is room for a whole
- * chip FIFO. A driver that ignores THRE when the host does not drain loses bytes, as on the chip, and is logged.
+ * registers than the 16 bytes the chip has, which a driver cannot tell: THRE is set while there is room for
+ * UART_TX_FIFO bytes. A driver that ignores THRE when the host does not drain loses bytes, as on the chip, and is
+ * logged.
  */
 #ifndef LKVM_HW_UART_H
 #define LKVM_HW_UART_H
@@ -19,6 +20,8 @@
 
 #define UART_MMIO_SIZE 0x1000
 #define UART_CLOCK_HZ  1843200
+#define UART_TX_FIFO \
+	64 /* "fifo-size" of the device tree: a quarter of the interrupts that 16 bytes take */
 
 /*
  * Creates the device, attached to @chardev (kept by the caller, outlives the device). @irq is copied.

@@ -35,8 +35,8 @@ struct saver_message {
 bool saver_message_decode(const uint8_t *bytes, size_t have, struct saver_message *msg,
 			  size_t *used);
 
-/* In the child. Does not return. */
-_Noreturn void saver_main(const struct saver_input *input, int pipe);
+/* In the child of process @vm, whose end ends it too. Does not return. */
+_Noreturn void saver_main(const struct saver_input *input, pid_t vm, int pipe);
 
 /* After a child that failed or was killed: what it may have left. Waits for it to be gone. */
 void saver_clean(const struct snapshot_request *req, pid_t child);

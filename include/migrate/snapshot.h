@@ -24,7 +24,7 @@ struct snapshot_request {
 	char path[PATH_MAX]; /* absolute */
 	char base[PATH_MAX]; /* absolute, in the same folder; or empty */
 	bool live;
-	bool stop;     /* end the VM when the file is there */
+	bool stop;     /* the VM is to end when the file is there; not with live */
 	uint8_t codec; /* enum snap_codec */
 	uint8_t level; /* of zstd, 1..19 */
 	uint32_t threads;
@@ -43,9 +43,12 @@ struct snapshot_result {
 /* Called on the loop's thread. */
 struct snapshot_events {
 	void (*progress)(void *ctx, uint64_t done, uint64_t total);
-	/* The job is gone after this. rc 0: the file is there. */
-	void (*done)(void *ctx, int rc, const struct err *err,
-		     const struct snapshot_result *result);
+	/*
+	 * The job is gone after this. rc 0: the file is there. @ends: it is now the receiver's to call vm_finish(); the guest
+	 * stands still and must not run again.
+	 */
+	void (*done)(void *ctx, int rc, const struct err *err, const struct snapshot_result *result,
+		     bool ends);
 	void *ctx;
 };
 

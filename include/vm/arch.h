@@ -43,7 +43,9 @@ struct arch_state;
 int arch_state_save(struct vm *vm, struct wbuf *out, struct err *err);
 int arch_state_begin(struct vm *vm, struct arch_state **out, struct err *err);
 int arch_state_load(struct arch_state *state, const struct record *rec, struct err *err);
-int arch_state_commit(struct arch_state *state, bool clock_advance, struct err *err);
+/* @away_ns: the real time that passed since it was saved, whether the guest's clock is to advance by it or not. */
+int arch_state_commit(struct arch_state *state, bool clock_advance, uint64_t *away_ns,
+		      struct err *err);
 void arch_state_release(struct arch_state *state);
 
 /*

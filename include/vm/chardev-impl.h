@@ -31,6 +31,7 @@ struct chardev {
 	bool tx_blocked; /* the host takes no more: out tells when */
 	bool rx_blocked; /* the port had no room: chardev_rx_room() tells when */
 
+	bool held;     /* chardev_hold() */
 	bool readable; /* in may have bytes: the last read did not end with EAGAIN */
 	bool write_failed;
 	bool had_reader; /* of a pseudo-terminal */

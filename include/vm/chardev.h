@@ -59,6 +59,11 @@ void chardev_attach(struct chardev *c, struct device *dev, const struct chardev_
 /* Writes what the port still holds as far as the host takes it without waiting, then at most 1 s more. */
 void chardev_drain(struct chardev *c);
 void chardev_close(struct chardev *c);
+/*
+ * While held, no byte passes in either direction, and chardev_drain() does nothing: what the port's buffers held when they
+ * were saved is what goes on elsewhere.
+ */
+void chardev_hold(struct chardev *c, bool hold);
 
 /*
  * From the port, any thread, device lock held; cheap. tx_waiting: the port's buffer is no longer empty (output is

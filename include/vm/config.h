@@ -53,6 +53,7 @@ struct vm_config {
 	uint64_t firmware_address; /* guest physical, 0: start of RAM */
 	const char *flash;
 	const char *dump_dtb;
+	const char *restore; /* this snapshot instead of all but name, kernel, initrd and params */
 	uint64_t kaslr_seed;
 	bool kaslr_seed_set; /* else from host entropy */
 	bool flash_bank;     /* the flash is there, its contents come from a snapshot */

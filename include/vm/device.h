@@ -30,6 +30,11 @@ struct device_ops {
 	 * NULL.
 	 */
 	void (*loaded)(struct device *dev);
+	/*
+	 * Before loaded(), lock held: the guest was away for so long, and is not to see it. For devices that show a time of
+	 * their own; may be NULL.
+	 */
+	void (*stood_still)(struct device *dev, uint64_t ns);
 	/* Gives everything back, the device itself too. After this no callback may come. */
 	void (*release)(struct device *dev);
 };

@@ -85,7 +85,7 @@ sub offers
 
 is(system("bash -n '$dir/lkvm.bash'"), 0, 'bash can read the completion');
 is(qx(bash --norc -c ". '$dir/lkvm.bash' && complete -p lkvm"), "complete -F _lkvm lkvm\n", 'it is for lkvm');
-is(offers('lkvm', 'r'), 'run|resume|', 'verbs');
+is(offers('lkvm', 'r'), 'run|restore|resume|', 'verbs');
 is(offers('lkvm', 'run', '--mem'), '--mem|--mem-backend|', 'options');
 is(offers('lkvm', 'stat', '--'), '--name|--all|--memory|--json|--help|', 'options of another verb');
 is(offers('lkvm', 'run', '--irqchip', 'gicv3'), 'gicv3|gicv3-its|', 'words');

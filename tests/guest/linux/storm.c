@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define BYTES 24000
+#define BYTES 8000
 
 static void wrong(const char *what)
 {

@@ -35,7 +35,8 @@ head -c 1000000 /dev/urandom >noise
 wrong "kernel 'noise': it is not a kernel" "kernel: noise" -k noise
 head -c 40 "$KASAN" >short
 wrong "kernel 'short': it has 40 bytes only" "kernel: 40 bytes" -k short
-head -c 3000000 "$KASAN" >cut
+# Only the table of sections that an EFI program has tells how long the file should be: Debian's kernel is one.
+head -c 20000000 "$B/debian" >cut
 wrong "kernel 'cut': it is cut short" "kernel: an Image cut short" -k cut
 head -c 1000000 "$B/kasan.gz" >cut.gz
 wrong "kernel 'cut.gz': .*(cut short|ends|end of)" "kernel: a gzip'd Image cut short" -k cut.gz
@@ -76,11 +77,15 @@ wrong "kernel 'riscv': it looks like a kernel for RISC-V" "kernel: one for anoth
 	tail -c +17 "$KASAN"
 } >offset
 wrong "(guest memory is too small|damaged)" "kernel: a mad offset in its header" -k offset
-wrong "guest memory is too small: kernel '.*kasan' needs [0-9]+ MiB.*use -m [0-9]+ or more" \
-	"kernel: larger than RAM" -k "$KASAN" -m 16
+wrong "guest memory is too small: kernel '.*debian' needs [0-9]+ MiB.*use -m [0-9]+ or more" \
+	"kernel: larger than RAM" -k "$B/debian" -m 32
 need=$(sed -n 's/.*use -m \([0-9]*\) or more.*/\1/p' err)
-vm enough -k "$KASAN" -c 1 -m "$need" -p 'panic=-1 rdinit=/none' --no-reboot
-check "control: with that much it starts" prints enough 20 'Booting Linux|Linux version|rdinit'
+vm enough -k "$B/debian" -c 1 -m "$need" --no-reboot
+alive()
+{
+	ctl stat enough && test ! -s "$W/enough.status"
+}
+check "control: with that much it starts" wait_for 10 alive
 ctl stop enough
 ended enough 10
 

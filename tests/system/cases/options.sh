@@ -4,11 +4,11 @@
 plan 30
 
 # --- one guest with everything on, one with everything off ---
-show='dmesg | grep -i -e pmu -e stolen; echo pauth $(grep -c paca /proc/cpuinfo); cat /proc/sys/abi/sve_default_vector_length; ls /sys/bus/event_source/devices; hexdump -C /proc/device-tree/chosen/kaslr-seed | head -n 1; cat /proc/cmdline'
+show='dmesg | grep -i -e pmu -e stolen; echo pauth $(grep -c paca /proc/cpuinfo); cat /proc/sys/abi/sve_default_vector_length; ls /sys/bus/event_source/devices; hexdump -C /proc/device-tree/chosen/kaslr-seed | head -n 1; cat /proc/cmdline; echo shown'
 linux on -c 2 -m 128 --mte --pmu --sve-max-vl 256 --vcpu-affinity 1 --dump-dtb "$KEPT/on.dtb" -- \
 	"$show; touch /tmp/x; while test -e /tmp/x; do usleep 1000000; done"
 linux off -c 2 -m 128 --no-pvtime --sve-max-vl 128 --irqchip gicv3 --dump-dtb "$KEPT/off.dtb" -- "$show"
-check "a guest with options on" prints on 60 'lkvm\.sh='
+check "a guest with options on" prints on 60 '^shown'
 check "a guest with options off" ends off 60 0
 check "and all is well in it" guest_passed off
 check "--pmu: the guest has a PMU" says on.out 'armv8_pmuv3|PMU.*counters available'

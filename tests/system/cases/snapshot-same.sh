@@ -4,7 +4,7 @@
 # However a snapshot is made, it holds the same memory and tags: those that somebody sees who looks from outside.
 . /share/tests/system/snapshot-lib.sh
 
-plan 34
+plan 36
 mkdir s
 
 # same FILE FILE: `diff` finds nothing.

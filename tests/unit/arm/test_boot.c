@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "boot_guest.h"
 
+#define SLOT (128 << 10) /* what the device tree may take before an initrd */
+
 static void plain(void **state)
 {
 	struct guest *g = *state;
@@ -14,12 +16,13 @@ static void plain(void **state)
 	loads(g, INITRD(g));
 	assert_int_equal(g->layout.entry, RAM);
 	assert_int_equal(g->layout.fdt, RAM + 8 * MIB);
-	assert_int_equal(g->layout.initrd, RAM + 10 * MIB);
+	assert_int_equal(g->layout.fdt_room, SLOT);
+	assert_int_equal(g->layout.initrd, RAM + 8 * MIB + SLOT);
 	assert_int_equal(g->layout.initrd_size, 3 * MIB + 1);
 	assert_memory_equal(ram(g, RAM), image, len);
-	is_zero(g, RAM + len, RAM + 10 * MIB);
-	assert_memory_equal(ram(g, RAM + 10 * MIB), initrd, 3 * MIB + 1);
-	is_zero(g, RAM + 13 * MIB + 1, RAM + FULL);
+	is_zero(g, RAM + len, RAM + 8 * MIB + SLOT);
+	assert_memory_equal(ram(g, RAM + 8 * MIB + SLOT), initrd, 3 * MIB + 1);
+	is_zero(g, RAM + 11 * MIB + SLOT + 1, RAM + FULL);
 	free(image);
 	free(initrd);
 }

@@ -14,8 +14,8 @@ static void gzipped(void **state)
 	assert_int_equal(g->layout.entry, RAM + 0x80000);
 	assert_int_equal(g->layout.fdt, RAM + 22 * MIB);
 	assert_memory_equal(ram(g, RAM + 0x80000), image, len);
-	is_zero(g, RAM + 0x80000 + len, RAM + 24 * MIB);
-	assert_memory_equal(ram(g, RAM + 24 * MIB), "initrd\0", 7);
+	is_zero(g, RAM + 0x80000 + len, g->layout.initrd);
+	assert_memory_equal(ram(g, g->layout.initrd), "initrd\0", 7);
 	free(image);
 	free(gz);
 }

@@ -52,6 +52,7 @@ static void make_board(struct board *b, enum fdt_gic gic, uint32_t cpus)
 		.uart_irq = {32, 47},
 		.uarts = 2,
 		.uart_clock_hz = 1843200,
+		.uart_fifo = 64,
 		.rtc = {0x1050000, 0x1000},
 		.rtc_irq = 36,
 		.flash = {0x2000000, 0x1000000},
@@ -402,6 +403,7 @@ static void serial_rtc_flash(void **state)
 	is_cells(b, "/serial@1000000", "interrupts", 0, 0, 4);
 	is_cells(b, "/serial@1000000", "clock-frequency", 1843200);
 	is_cells(b, "/serial@1000000", "reg-shift", 0);
+	is_cells(b, "/serial@1000000", "fifo-size", 64);
 	is_cells(b, "/serial@1010000", "interrupts", 0, 15, 4);
 	is_str(b, "/aliases", "serial3", "/serial@1030000");
 

@@ -113,14 +113,15 @@ static void *read_out(void *arg)
 	struct reader *r = arg;
 	uint8_t buf[1021];
 
-	while (r->n < OUT_BYTES) {
+	for (unsigned int turn = 1; r->n < OUT_BYTES; turn++) {
 		ssize_t n = read(b.out[0], buf, sizeof(buf));
 
 		if (n <= 0)
 			break;
 		for (ssize_t i = 0; i < n; i++, r->n++)
 			r->wrong += buf[i] != pattern(r->n);
-		if (r->pause_us)
+		/* Now and then: each sleep is long where many processes share the machine. */
+		if (r->pause_us && !(turn % 16))
 			usleep(r->pause_us);
 	}
 	return NULL;
@@ -182,7 +183,7 @@ static void polled_output_by_bytes(void **state)
 static void polled_output_by_fifos(void **state)
 {
 	(void)state;
-	poll_out(0x01, 16);
+	poll_out(0x01, UART_TX_FIFO);
 }
 
 struct driver {
@@ -206,7 +207,7 @@ static void interrupt(struct driver *d)
 	}
 	(void)inb(&b, MSR);
 	if ((lsr & 0x20) && (d->ier & 0x02)) {
-		for (unsigned int i = 0; i < 16 && d->sent < OUT_BYTES; i++)
+		for (unsigned int i = 0; i < UART_TX_FIFO && d->sent < OUT_BYTES; i++)
 			outb(&b, THR, pattern(d->sent++));
 		if (d->sent == OUT_BYTES)
 			outb(&b, IER, d->ier &= ~0x02);
@@ -252,8 +253,11 @@ static void host_does_not_take(void **state)
 	fcntl(b.out[1], F_SETPIPE_SZ, 4096);
 	assert_int_equal(write(b.out[1], fill, 4096), 4096);
 	outb(&b, FCR, 0x01);
+	/* A number of bytes that the FIFO's size does not divide, or all would come out even. */
+	while (accepted < 7)
+		outb(&b, THR, pattern(accepted++));
 	while (inb(&b, LSR) & 0x20) {
-		for (int i = 0; i < 16; i++)
+		for (int i = 0; i < UART_TX_FIFO; i++)
 			outb(&b, THR, pattern(accepted++));
 		assert_in_range(accepted, 1, 4096);
 	}
@@ -409,6 +413,11 @@ static void rts_stops_input(void **state)
 	if (got < 600) {
 		size_t left = bench_left_in(&b);
 
+		/* Looking after an interrupt now and then is not polling. */
+		for (int i = 0; i < 30; i++) {
+			(void)inb(&b, IIR);
+			(void)inb(&b, LSR);
+		}
 		run_ms(&b.loop, 10);
 		assert_int_equal(bench_left_in(&b), left);
 		assert_false(inb(&b, LSR) & 0x01);

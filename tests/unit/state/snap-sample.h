@@ -125,9 +125,9 @@ static void sample_bits(const struct sample *s, const struct snap_info *info, ui
 	}
 }
 
-static int sample_write_chunk(struct snap_writer *w, const struct sample *s,
-			      const struct snap_info *info, uint32_t bank, uint64_t chunk,
-			      struct err *err)
+static inline int sample_write_chunk(struct snap_writer *w, const struct sample *s,
+				     const struct snap_info *info, uint32_t bank, uint64_t chunk,
+				     struct err *err)
 {
 	size_t size = s->page_size, n = 0;
 	uint8_t *data = malloc(SNAP_CHUNK_PAGES * size);
@@ -155,7 +155,8 @@ static int sample_write_chunk(struct snap_writer *w, const struct sample *s,
 }
 
 /* All of it, by one thread: the same bytes each time. */
-static int sample_write(int fd, const struct sample *s, struct snap_info *done, struct err *err)
+static inline int sample_write(int fd, const struct sample *s, struct snap_info *done,
+			       struct err *err)
 {
 	struct wbuf compat, state;
 	struct snap_writer *w;
@@ -181,8 +182,8 @@ static int sample_write(int fd, const struct sample *s, struct snap_info *done, 
 	return rc;
 }
 
-static int sample_check_chunk(struct snap_reader *r, const struct sample *s, uint32_t bank,
-			      uint64_t chunk, struct err *err)
+static inline int sample_check_chunk(struct snap_reader *r, const struct sample *s, uint32_t bank,
+				     uint64_t chunk, struct err *err)
 {
 	const struct snap_info *info = snap_reader_info(r);
 	size_t size = s->page_size, n = 0;
@@ -222,7 +223,7 @@ static int sample_check_chunk(struct snap_reader *r, const struct sample *s, uin
 }
 
 /* Opens and reads all there is. 0: it is this sample, whole. A test fails for data that are wrong without an error. */
-static int sample_check(int fd, const struct sample *s, struct err *err)
+static inline int sample_check(int fd, const struct sample *s, struct err *err)
 {
 	struct wbuf compat, state, got_compat, got_state;
 	struct snap_reader *r;

@@ -286,6 +286,52 @@ static void ports_come_and_go(void **state)
 	close(null);
 }
 
+/* While held nothing passes; let go, all of it does, and what was asked for meanwhile is not forgotten. */
+static void held(void **state)
+{
+	int in[2], out[2], n;
+	struct chardev *c;
+
+	(void)state;
+	assert_int_equal(pipe(in), 0);
+	assert_int_equal(pipe(out), 0);
+	for (int early = 0; early < 2; early++) {
+		c = on_fds(&loop, &log_, in[0], out[1], NULL, NULL);
+		fake_attach(&port, c);
+		port.room = 4;
+		if (early) { /* both directions are under way when it is held */
+			fake_print(&port, "out", 3);
+			assert_int_equal(write(in[1], "in", 2), 2);
+		}
+		chardev_hold(c, true);
+		if (!early) {
+			fake_print(&port, "out", 3);
+			assert_int_equal(write(in[1], "in", 2), 2);
+		}
+		run_ms(&loop, 20);
+		chardev_drain(c);
+		assert_int_equal(port.tx_n, 3);
+		assert_int_equal(port.rx_n, 0);
+		chardev_hold(c, false);
+		run_until(&loop, fake_all_out, &port);
+		assert_int_equal(ioctl(out[0], FIONREAD, &n), 0);
+		assert_int_equal(n, 3);
+		assert_int_equal(read(out[0], port.tx, 3), 3);
+		assert_int_equal(write(in[1], "to", 2), 2);
+		run_until(&loop, fake_is_full, &port);
+		assert_memory_equal(port.rx, "into", 4);
+		/* Output works as before, by itself. */
+		fake_print(&port, "x", 1);
+		run_until(&loop, fake_all_out, &port);
+		assert_int_equal(read(out[0], port.tx, 1), 1);
+		chardev_close(c);
+	}
+	for (int i = 0; i < 2; i++) {
+		close(in[i]);
+		close(out[i]);
+	}
+}
+
 static void null_swallows(void **state)
 {
 	struct chardev *c;
@@ -310,6 +356,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test_setup_teardown(no_input_at_all, setup, teardown),
 	cmocka_unit_test_setup_teardown(closed_stdin_and_stdout, setup, teardown),
 	cmocka_unit_test_setup_teardown(ports_come_and_go, setup, teardown),
+	cmocka_unit_test_setup_teardown(held, setup, teardown),
 	cmocka_unit_test_setup_teardown(null_swallows, setup, teardown),
 };
 

@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "vm/device.h"
@@ -15,8 +16,9 @@ static char released[16]; /* the last letters of names, in order of release */
 
 static void release(struct device *dev)
 {
-	strncat(released, dev->name + strlen(dev->name) - 1,
-		sizeof(released) - strlen(released) - 1);
+	size_t at = strlen(released);
+
+	snprintf(released + at, sizeof(released) - at, "%s", dev->name + strlen(dev->name) - 1);
 }
 
 static const struct device_ops ops = {.release = release};
