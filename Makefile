@@ -96,6 +96,7 @@ UNIT_SRCS := $(wildcard cli*.c util/*.c state/*.c hw/*.c vm/*.c) \
 -include tests/fuzz/fuzz.mk
 -include tests/guest/bare/bare.mk
 -include tests/check.mk
+-include bench/bench.mk
 
 # --- for those who change the code --------------------------------------------------------------------------------
 FORMAT_FILES = $(shell git ls-files -co --exclude-standard '*.c' '*.h')

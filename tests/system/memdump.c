@@ -126,7 +126,7 @@ int main(int argc, char **argv)
 
 	if (argc < 2 || (argc > 2 && !list))
 		die("usage: memdump PID [FILE]");
-	pid = atoi(argv[1]);
+	pid = (int)strtol(argv[1], NULL, 10);
 	find_ram(pid, &ram);
 	mem = open_proc(pid, "mem");
 	pagemap = open_proc(pid, "pagemap");

@@ -10,7 +10,8 @@ restore()
 
 	shift 2
 	rm -f "$W/$name.status" "$W/$name.pid"
-	: >"$W/$name.out" >"$W/$name.err"
+	: >"$W/$name.out"
+	: >"$W/$name.err"
 	(
 		if [ -p "${IN:-}" ]; then
 			exec 3<>"$IN"

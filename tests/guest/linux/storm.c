@@ -113,7 +113,7 @@ static _Noreturn void work(unsigned int who, volatile uint32_t *rounds)
 
 int main(int argc, char **argv)
 {
-	unsigned int processes = argc > 1 ? atoi(argv[1]) : 2;
+	unsigned int processes = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 2;
 	volatile uint32_t *rounds =
 		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	uint32_t said = 0, n = 0;

@@ -185,8 +185,8 @@ static unsigned long least_rounds(const struct part *parts, unsigned int n)
 
 int main(int argc, char **argv)
 {
-	size_t mib = argc > 1 ? atoi(argv[1]) : 8, pages;
-	unsigned int threads = argc > 2 ? atoi(argv[2]) : 2;
+	size_t mib = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 8, pages;
+	unsigned int threads = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 2;
 	const char *name = argc > 3 ? argv[3] : "sync";
 	unsigned long mode = !strcmp(name, "async")   ? PR_MTE_TCF_ASYNC
 			     : !strcmp(name, "asymm") ? PR_MTE_TCF_ASYNC | PR_MTE_TCF_SYNC

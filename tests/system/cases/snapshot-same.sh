@@ -63,8 +63,8 @@ for i in 1 2 3 4 5; do
 done
 check "whole, at the same moment" snapshot g s/whole
 check "the chain is the same as the whole" same s/whole s/c5
-"$B/lkvm" snapshot diff s/full s/c5 >diff
-check "control: the chain's first differs, in tags too" says diff 'data and tags|: tags'
+"$B/lkvm" snapshot diff s/full s/c5 >differ
+check "control: the chain's first differs, in tags too" says differ 'data and tags|: tags'
 check "its last is smaller than the whole" test "$(stat -c %s s/c5)" -lt "$(stat -c %s s/whole)"
 sum=$(memory g)
 restored chain s/c5

@@ -85,8 +85,8 @@ static int teardown(void **state)
 static void good_request(struct snapshot_request *req)
 {
 	memset(req, 0, sizeof(*req));
-	strcpy(req->path, "/a/b");
-	strcpy(req->base, "/a/c");
+	snprintf(req->path, sizeof(req->path), "%s", "/a/b");
+	snprintf(req->base, sizeof(req->base), "%s", "/a/c");
 	req->live = true;
 	req->codec = SNAP_ZSTD;
 	req->level = 19;
@@ -127,10 +127,10 @@ static void test_request(void **state)
 	assert_int_equal(req[1].threads, 2);
 	assert_int_equal(req[1].rate, 1ull << 40);
 
-	strcpy(req->path, "b");
+	snprintf(req->path, sizeof(req->path), "%s", "b");
 	assert_int_equal(decoded(req, req + 1), -EINVAL);
 	good_request(req);
-	strcpy(req->base, "c");
+	snprintf(req->base, sizeof(req->base), "%s", "c");
 	assert_int_equal(decoded(req, req + 1), -EINVAL);
 	good_request(req);
 	req->level = 20;
@@ -197,7 +197,7 @@ static void test_status(void **state)
 	struct rbuf in;
 
 	(void)state;
-	strcpy(a.err.msg, "full");
+	snprintf(a.err.msg, sizeof(a.err.msg), "%s", "full");
 	wbuf_init(&bytes, 1 << 16);
 	snapshot_status_encode(&a, &bytes);
 	rbuf_init(&in, bytes.data, bytes.len);

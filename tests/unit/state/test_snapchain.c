@@ -109,7 +109,7 @@ static int setup(void **state)
 	struct folder *f = calloc(1, sizeof(*f));
 
 	assert_non_null(f);
-	strcpy(f->path, "/tmp/lkvm-chain.XXXXXX");
+	snprintf(f->path, sizeof(f->path), "%s", "/tmp/lkvm-chain.XXXXXX");
 	assert_non_null(mkdtemp(f->path));
 	*state = f;
 	return 0;
@@ -153,6 +153,7 @@ static void expect(const struct snap_chain *chain, unsigned int page, unsigned i
 
 static void test_three(void **state)
 {
+	char link[160];
 	struct folder *f = *state;
 	struct err err = ERR_INIT;
 	struct snap_chain chain;
@@ -162,7 +163,8 @@ static void test_three(void **state)
 	write_layer(f, "a", &(struct layer){2, 1, ".ha.h."}, 0x80000000);
 	write_layer(f, "m", &(struct layer){3, 2, ".h.ha."}, 0x80000000);
 	write_layer(f, "b", &(struct layer){9, 0, "hhhhhh"}, 0x80000000);
-	assert_int_equal(symlink("/dev/null", strcat(strcpy((char[128]){0}, f->path), "/c")), 0);
+	snprintf(link, sizeof(link), "%s/c", f->path);
+	assert_int_equal(symlink("/dev/null", link), 0);
 	assert_int_equal(try_open(f, "m", &chain, &err), 0);
 	assert_int_equal(chain.n, 3);
 	assert_int_equal(snap_chain_info(&chain)->uuid[0], 3);
