@@ -84,6 +84,7 @@ static int merge_all(struct merge *m, int fd, const struct snapshot_opts *opts, 
 
 	m->info = *snap_chain_info(m->chain);
 	memset(m->info.parent, 0, sizeof(m->info.parent));
+	m->info.chunks = m->info.file_size = m->info.data_bytes = m->info.tag_bytes = 0;
 	if (getrandom(m->info.uuid, sizeof(m->info.uuid), 0) != sizeof(m->info.uuid))
 		return err_sys(err, -errno, "no entropy from the host");
 	m->pages = malloc((size_t)SNAP_CHUNK_PAGES * m->info.page_size);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/kvm.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -44,6 +45,18 @@ static int compare_ids(const void *a, const void *b)
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
 
 	return x < y ? -1 : x > y;
+}
+
+/* As assemblers call it where it is a system register, else KVM's number. */
+static const char *reg_name(uint64_t id, char text[40])
+{
+	if ((id & KVM_REG_ARM_COPROC_MASK) == KVM_REG_ARM64_SYSREG)
+		snprintf(text, 40, "S%u_%u_C%u_C%u_%u", (unsigned int)(id >> 14 & 3),
+			 (unsigned int)(id >> 11 & 7), (unsigned int)(id >> 7 & 15),
+			 (unsigned int)(id >> 3 & 15), (unsigned int)(id & 7));
+	else
+		snprintf(text, 40, "0x%" PRIx64, id);
+	return text;
 }
 
 static int list_regs(struct vcpu *vcpu, struct kvm_reg_list **out, struct err *err)
@@ -233,14 +246,15 @@ static int apply_reg(struct vcpu *vcpu, const struct vcpu_state *state,
 	struct kvm_one_reg reg = {.id = value->id, .addr = (uintptr_t)value->bytes};
 	struct reg_value now = {.id = value->id};
 	int rc = get_reg(vcpu, &now);
+	char name[40];
 
 	if (rc == -ENOENT && (is_cache_geometry(value->id) || may_lack(state, value)))
 		return 0;
 	if (rc == -ENOENT)
-		return err_set(err, -EOPNOTSUPP,
-			       "vcpu %u: this kernel does not know register 0x%" PRIx64
-			       ", which the guest uses",
-			       vcpu->index, value->id);
+		return err_set(
+			err, -EOPNOTSUPP,
+			"vcpu %u: this kernel does not know register %s, which the guest uses",
+			vcpu->index, reg_name(value->id, name));
 	if (!rc && !memcmp(now.bytes, value->bytes, value->size))
 		return 0;
 	if (ioctl(vcpu->fd, KVM_SET_ONE_REG, &reg) == 0)
@@ -252,12 +266,13 @@ static int apply_reg(struct vcpu *vcpu, const struct vcpu_state *state,
 		return 0;
 	if (value->size == sizeof(uint64_t))
 		return err_set(err, -EOPNOTSUPP,
-			       "vcpu %u: register 0x%" PRIx64 " is 0x%" PRIx64
-			       ", this host has 0x%" PRIx64 " and cannot set it: %s",
-			       vcpu->index, value->id, value64(value), value64(&now), strerror(rc));
+			       "vcpu %u: register %s is 0x%" PRIx64 ", this host has 0x%" PRIx64
+			       " and cannot set it: %s",
+			       vcpu->index, reg_name(value->id, name), value64(value),
+			       value64(&now), strerror(rc));
 	return err_sys(err, rc == EINVAL ? -EOPNOTSUPP : -rc,
-		       "vcpu %u: register 0x%" PRIx64 " differs on this host and cannot be set",
-		       vcpu->index, value->id);
+		       "vcpu %u: register %s differs on this host and cannot be set", vcpu->index,
+		       reg_name(value->id, name));
 }
 
 /* Firmware registers first: they decide what the others may be (PSCI version, hypercalls). */

@@ -63,6 +63,7 @@ run()
 	with_libraries "$@" $cmd "$params"
 }
 
+# The least of some runs leaves out what differs between them: address randomisation and random seeds.
 boot()
 {
 	vmm "$1" "$2"
@@ -78,7 +79,17 @@ boot()
 	fi
 }
 
-# The least of identical runs leaves out what differs between them: address randomisation and random seeds.
+# The same on a host that gives no huge pages, whatever is advised.
+boot_small_pages()
+{
+	setting=/sys/kernel/mm/transparent_hugepage/enabled
+	before=$(sed 's/.*\[\(.*\)\].*/\1/' $setting)
+	echo never >$setting
+	boot "$1" on | sed -n "s/^$1.off_us/$1.small_off_us/p; s/^$1.rss_kib/$1.small_rss_kib/p"
+	boot "$1" off | sed "s/^$1.nomte_off_us/$1.small_nomte_off_us/"
+	echo "$before" >$setting
+}
+
 calls()
 {
 	vmm "$1" on
@@ -159,4 +170,5 @@ for who in "$@"; do
 	for part in "boot $who on" "boot $who off" "calls $who" "idle $who" "console $who" "traps $who"; do
 		$part || echo "bench: failed: $part"
 	done
+	[ "$who" != lkvm ] || boot_small_pages lkvm
 done

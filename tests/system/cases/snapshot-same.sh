@@ -4,7 +4,7 @@
 # However a snapshot is made, it holds the same memory and tags: those that somebody sees who looks from outside.
 . /share/tests/system/snapshot-lib.sh
 
-plan 36
+plan 40
 mkdir s
 
 # same FILE FILE: `diff` finds nothing.
@@ -71,7 +71,13 @@ restored chain s/c5
 check "restored from the chain: goes on" sh -c "'$B/lkvm' resume '$CASE-chain'"
 check "it counts on" goes_on chain storm 3 60
 check "without a report" unharmed chain
+check "the chain merged into one file" "$B/lkvm" snapshot merge s/c5 s/one --compress zstd
 mv s/c2 s/.hidden
+check "is the same, and needs no other" same s/one s/whole
+check "run --restore: refuses what is not the saved machine's" sh -c \
+	"'$B/lkvm' run --restore s/one -m 64 2>&1 | grep -q -- '--restore: the machine is the one that was saved'"
+timeout 20 "$B/lkvm" run --restore s/one --name "$CASE-again" </dev/null >again.out 2>again.err
+check "run --restore: goes on" says again.out '^storm [0-9]'
 "$B/lkvm" restore s/c5 --name "$CASE-broken" >out 2>err </dev/null
 check "without one of the chain: refused by uuid" both err 'c5' 'uuid [0-9a-f]{32}'
 ctl stop g
