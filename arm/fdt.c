@@ -173,8 +173,10 @@ static void add_aliases(struct tree *t, const struct fdt_desc *d)
 	node(t, "aliases");
 	for (uint32_t i = 0; i < d->uarts; i++) {
 		char name[24], path[40];
+		/* Port 3 is ttyS3, also when there is no port 2. */
+		uint64_t port = (d->uart[i].base - d->uart[0].base) / d->uart[i].size;
 
-		(void)snprintf(name, sizeof(name), "serial%" PRIu32, i);
+		(void)snprintf(name, sizeof(name), "serial%" PRIu64, port);
 		(void)snprintf(path, sizeof(path), "/serial@%" PRIx64, d->uart[i].base);
 		prop_str(t, name, path);
 	}

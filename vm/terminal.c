@@ -45,22 +45,25 @@ static void put_back(int fd, pid_t group, const struct termios *saved, const str
 		;
 }
 
-/* Until the parent is gone; keeps the last orders. Both its end of the socket and its pidfd tell of the end. */
-static void wait_for_end(struct orders *orders, bool have_parent)
+/*
+ * Until the parent is gone; keeps the last orders. Both its end of the socket and its pidfd tell of the end. @gone: it is
+ * already, and there may only be orders left to read.
+ */
+static void wait_for_end(struct orders *orders, bool have_pidfd, bool gone)
 {
 	struct pollfd fds[] = {
 		{.fd = WATCHER_SOCKET, .events = POLLIN},
-		{.fd = have_parent ? WATCHER_PARENT : -1, .events = POLLIN},
+		{.fd = have_pidfd ? WATCHER_PARENT : -1, .events = POLLIN},
 	};
 
 	for (;;) {
+		int ready = poll(fds, 2, gone ? 0 : -1);
 		struct orders next;
 
-		if (poll(fds, 2, -1) < 0) {
-			if (errno == EINTR)
-				continue;
+		if (ready < 0 && errno == EINTR)
+			continue;
+		if (ready <= 0)
 			return;
-		}
 		/* The socket first: orders sent just before the end are still in it. */
 		if (fds[0].revents) {
 			ssize_t n = recv(WATCHER_SOCKET, &next, sizeof(next), MSG_DONTWAIT);
@@ -82,7 +85,7 @@ static void wait_for_end(struct orders *orders, bool have_parent)
 static void __attribute__((noreturn)) watch(int tty, int socket, pid_t parent, pid_t group)
 {
 	struct orders orders = {.restore = false};
-	bool have_parent = false;
+	bool have_pidfd, gone;
 	int pidfd;
 
 	(void)prctl(PR_SET_NAME, "lkvm-tty");
@@ -97,18 +100,18 @@ static void __attribute__((noreturn)) watch(int tty, int socket, pid_t parent, p
 	socket = fcntl(socket, F_DUPFD, WATCHER_END);
 	if (tty < 0 || socket < 0)
 		_exit(1);
-	pidfd = (int)syscall(SYS_pidfd_open, parent, 0);
 	/*
 	 * A process that the parent starts later may inherit its end of the socket and outlive it; the pidfd is not
-	 * deceived by that. Another process has the number only if the parent has gone, and getppid() tells.
+	 * deceived by that. If the parent has gone before it was opened, it may be another's: getppid() tells.
 	 */
-	if (pidfd >= 0 && getppid() == parent)
-		have_parent = dup2(pidfd, WATCHER_PARENT) == WATCHER_PARENT;
+	pidfd = (int)syscall(SYS_pidfd_open, parent, 0);
+	gone = getppid() != parent;
+	have_pidfd = !gone && pidfd >= 0 && dup2(pidfd, WATCHER_PARENT) == WATCHER_PARENT;
 	(void)dup2(tty, WATCHER_TTY);
 	(void)dup2(socket, WATCHER_SOCKET);
-	(void)close_range(have_parent ? WATCHER_END : WATCHER_PARENT, ~0u, 0);
+	(void)close_range(have_pidfd ? WATCHER_END : WATCHER_PARENT, ~0u, 0);
 
-	wait_for_end(&orders, have_parent);
+	wait_for_end(&orders, have_pidfd, gone);
 	if (orders.restore)
 		put_back(WATCHER_TTY, group, &orders.saved, &orders.set);
 	_exit(0);

@@ -2,7 +2,7 @@
 # shellcheck shell=dash
 # The serial console loses, doubles and changes nothing. Each byte takes an emulated machine a quarter of a millisecond,
 # so sizes are moderate; console-linux.sh has the large ones.
-plan 13
+plan 11
 
 # What the monitor prints at "p".
 awk 'BEGIN { for (i = 0; i < 256; i++)
@@ -47,13 +47,3 @@ tail -c +$((1 + $(printf 'monitor BOOTED\nkey E\n' | wc -c))) screen | head -c $
 check "and gives them back whole" cmp got noise
 check "control: so many bytes" is "$(wc -c <noise)" $size
 check "nothing is left" gone_soon typed
-
-# A guest need not wait for input to get it: one look now and then must find what has come.
-monitor busy
-keys busy C
-prints busy 10 'N 2'
-keys busy o
-check "a guest that looks once a line gets its key" prints busy 10 '^done'
-keys busy o
-check "and the next" ends busy 10 0
-ctl stop busy >/dev/null 2>&1

@@ -5,6 +5,7 @@ case $HOST in
 6.1) seal=0 ;;
 *) seal=1 ;;
 esac
+unsealed=
 [ $seal = 0 ] || unsealed=--debug-no-seal
 
 # On a terminal, so that its state after the end is tested as well. pty NAME OPTION... starts the monitor as a VM that

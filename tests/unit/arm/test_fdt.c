@@ -48,7 +48,7 @@ static void make_board(struct board *b, enum fdt_gic gic, uint32_t cpus)
 		.psci_version = 0x10001,
 		.pmu = true,
 		.pmu_irq = 23,
-		.uart = {{0x1000000, 0x1000}, {0x1010000, 0x1000}},
+		.uart = {{0x1000000, 0x1000}, {0x1001000, 0x1000}},
 		.uart_irq = {32, 47},
 		.uarts = 2,
 		.uart_clock_hz = 1843200,
@@ -176,9 +176,9 @@ static void root_and_chosen(void **state)
 		 fdt_get_phandle(b->fdt, at(b, "/interrupt-controller@3fff0000")));
 
 	is_str(b, "/aliases", "serial0", "/serial@1000000");
-	is_str(b, "/aliases", "serial1", "/serial@1010000");
+	is_str(b, "/aliases", "serial1", "/serial@1001000");
 	assert_false(has_prop(b, "/aliases", "serial2"));
-	assert_int_equal(fdt_path_offset(b->fdt, "serial1"), at(b, "/serial@1010000"));
+	assert_int_equal(fdt_path_offset(b->fdt, "serial1"), at(b, "/serial@1001000"));
 
 	is_str(b, "/chosen", "bootargs", "console=ttyS0 quiet");
 	is_str(b, "/chosen", "stdout-path", "/serial@1000000");
@@ -393,8 +393,8 @@ static void serial_rtc_flash(void **state)
 
 	make_board(b, FDT_GICV3, 1);
 	b->d.uarts = 4;
-	b->d.uart[2] = (struct fdt_range){0x1020000, 0x1000};
-	b->d.uart[3] = (struct fdt_range){0x1030000, 0x1000};
+	b->d.uart[2] = (struct fdt_range){0x1002000, 0x1000};
+	b->d.uart[3] = (struct fdt_range){0x1003000, 0x1000};
 	b->d.uart_irq[2] = 34;
 	b->d.uart_irq[3] = 35;
 	build(b, "four-uarts");
@@ -404,8 +404,8 @@ static void serial_rtc_flash(void **state)
 	is_cells(b, "/serial@1000000", "clock-frequency", 1843200);
 	is_cells(b, "/serial@1000000", "reg-shift", 0);
 	is_cells(b, "/serial@1000000", "fifo-size", 64);
-	is_cells(b, "/serial@1010000", "interrupts", 0, 15, 4);
-	is_str(b, "/aliases", "serial3", "/serial@1030000");
+	is_cells(b, "/serial@1001000", "interrupts", 0, 15, 4);
+	is_str(b, "/aliases", "serial3", "/serial@1003000");
 
 	is_bytes(b, "/rtc@1050000", "compatible", "arm,pl031\0arm,primecell", 24);
 	is_cells(b, "/rtc@1050000", "reg", 0, 0x1050000, 0, 0x1000);

@@ -11,6 +11,7 @@
 #include "mte.h"
 
 #define RBR	0
+#define IER	1
 #define FCR	2
 #define LSR	5
 #define LSR_DR	0x01
@@ -510,6 +511,7 @@ static void uart(void)
 	char typed[65];
 
 	out8(board.uart[0] + FCR, 1); /* FIFOs on */
+	out8(board.uart[0] + IER, 1); /* it listens: only then is there input */
 	print("ready\n");
 	for (uint32_t i = 0; i < LINES; i++)
 		print("L %05u\n", i);
