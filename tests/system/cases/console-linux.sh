@@ -15,7 +15,7 @@ mkfifo slow
 "$B/slowcat" 4096 100 <slow >slow.out &
 reader=$!
 "$B/lkvm" run --name "$CASE-l" --no-reboot -k "$KASAN" -i "$INITRD" -c 2 -m 128 <noise >slow 2>slow.err -p \
-	"quiet lkvm.sh=\"stty raw -echo; head -c $((1024 * kib)) >/tmp/x; md5sum </tmp/x; cat /tmp/x /tmp/x /tmp/x /tmp/x | head -c $((3200 * kib))\"" &
+	"quiet lkvm.sh=\"stty raw -echo; echo; head -c $((1024 * kib)) >/tmp/x; md5sum </tmp/x; cat /tmp/x /tmp/x /tmp/x /tmp/x | head -c $((3200 * kib))\"" &
 check "$kib KiB pasted to Linux, $((3200 * kib / 1024)) KiB back" prints slow 120 'lkvm-result: sh: exit 0'
 wait $reader
 check "Linux got all of it" says slow.out "^${sum%% *}"

@@ -56,7 +56,7 @@ check "another protocol: is told, and closed" both answer '^reply -[0-9]+ this i
 one 4c4b56430700010000000000
 check "another version: is told which, and closed" both answer '^reply -[0-9]+ .*version 1 .*, not 7' '^closed$'
 one 4c4b564301000100ffffffff
-check "a length of 4 GiB: is refused, and closed" both answer '^reply -[0-9]+ .*at most 4096 bytes' '^closed$'
+check "a length of 4 GiB: is refused, and closed" both answer '^reply -[0-9]+ .*at most 16384 bytes' '^closed$'
 one 4c4b56430100ff0000000000
 check "an unknown request: is refused" says answer '^reply -[0-9]+ .'
 one 4c4b564301000100040000000000000000
