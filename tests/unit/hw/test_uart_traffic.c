@@ -81,6 +81,7 @@ static int setup(void **state)
 	struct irq_line irq = {.set = set_irq, .number = 33};
 
 	(void)state;
+	alarm(120); /* what hangs is killed, and so fails */
 	signal(SIGPIPE, SIG_IGN);
 	bench_open(&b);
 	/* With an interrupt that two threads may use. */

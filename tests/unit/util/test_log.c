@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -24,6 +25,8 @@ static void begin(enum log_level level)
 	memset(&out, 0, sizeof(out));
 	out.fd = memfd_create("log", MFD_CLOEXEC);
 	assert_true(out.fd >= 0);
+	/* A memfd's offset is not locked as a file's is: threads would write over each other. */
+	assert_int_equal(fcntl(out.fd, F_SETFL, O_APPEND), 0);
 	log_init(&out.log, out.fd, level);
 }
 

@@ -33,6 +33,7 @@ static struct chardev *on_terminal(void)
 static int setup(void **state)
 {
 	(void)state;
+	alarm(120); /* what hangs is killed, and so fails */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	tty_open(&tty);
 	log_init(&log_, tty.fd, LOG_DEBUG);

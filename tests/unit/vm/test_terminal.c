@@ -18,6 +18,7 @@ static struct tty tty;
 static int setup(void **state)
 {
 	(void)state;
+	alarm(120); /* what hangs is killed, and so fails */
 	/* What a dying child leaves behind comes to us, so that we see its end. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	tty_open(&tty);
