@@ -190,16 +190,6 @@ static void out_ready(struct event_source *source, uint32_t events)
 
 /* --- input --- */
 
-static void accept_bytes(struct chardev *c, const uint8_t *bytes, size_t n)
-{
-	if (c->is_terminal) {
-		chardev_tty_keys(c, bytes, n);
-		return;
-	}
-	for (size_t i = 0; i < n; i++)
-		chardev_enqueue(c, bytes[i]);
-}
-
 static uint16_t dequeue(struct chardev *c)
 {
 	uint16_t key = c->ahead[c->ahead_first];
@@ -209,13 +199,12 @@ static uint16_t dequeue(struct chardev *c)
 	return key;
 }
 
-/* To the port what was read and it has room for. Returns the room that is left; 0: rx_room() will be called. */
+/* Lock held. To the port what was typed and it has room for. Returns the room left; 0: rx_room() will be called. */
 static size_t deliver(struct chardev *c)
 {
 	uint8_t run[RX_CHUNK];
 	size_t room;
 
-	chardev_lock(c);
 	for (;;) {
 		size_t n = 0;
 
@@ -233,7 +222,6 @@ static size_t deliver(struct chardev *c)
 		}
 	}
 	c->rx_blocked = !room;
-	chardev_unlock(c);
 	return room;
 }
 
@@ -282,22 +270,43 @@ static void no_bytes(struct chardev *c, ssize_t rc)
 	chardev_input_ended(c);
 }
 
+/*
+ * Takes in what one read gives: returns as that does, or -ENOBUFS when there is nothing to do. With the lock held all the
+ * while, the room asked for is the room there is, and what is read is the port's at once: in a state that is saved no byte
+ * is missing.
+ */
+static ssize_t input_step(struct chardev *c)
+{
+	uint8_t bytes[RX_CHUNK];
+	ssize_t n = -ENOBUFS;
+	size_t want;
+
+	chardev_lock(c);
+	want = wanted(c, deliver(c));
+	if (want && c->readable)
+		n = io_read_some(c->in.fd, bytes, want);
+	if (n > 0 && !c->is_terminal)
+		c->port->rx(c->dev, bytes, (size_t)n);
+	chardev_unlock(c);
+
+	/* Keys may mean something, such as the end of the VM, that is not for a device's lock. */
+	if (n > 0 && c->is_terminal)
+		chardev_tty_keys(c, bytes, (size_t)n);
+	return n;
+}
+
 void chardev_input(struct chardev *c)
 {
 	for (size_t total = 0; total < RX_TURN;) {
-		size_t want = wanted(c, deliver(c));
-		uint8_t bytes[RX_CHUNK];
-		ssize_t n;
+		ssize_t n = input_step(c);
 
-		if (!c->readable || !want)
+		if (n == -ENOBUFS)
 			return;
-		n = io_read_some(c->in.fd, bytes, want);
 		if (n <= 0) {
 			no_bytes(c, n);
 			return;
 		}
 		total += (size_t)n;
-		accept_bytes(c, bytes, (size_t)n);
 	}
 	chardev_lock(c);
 	chardev_hurry(c);

@@ -36,7 +36,7 @@ struct chardev {
 	bool write_failed;
 	bool had_reader; /* of a pseudo-terminal */
 
-	/* Read but not taken by the port yet. */
+	/* Typed but not taken by the port yet. */
 	uint16_t ahead[AHEAD_MAX];
 	unsigned int ahead_first, ahead_count;
 
