@@ -140,7 +140,8 @@ vm()
 
 	shift
 	rm -f "$W/$name.status" "$W/$name.pid"
-	: >"$W/$name.out" >"$W/$name.err"
+	: >"$W/$name.out"
+	: >"$W/$name.err"
 	(
 		if [ -p "${IN:-}" ]; then
 			exec 3<>"$IN" # without waiting for a writer, and without an end

@@ -3,7 +3,7 @@
  * ptyrun [-o FILE] [-t SECONDS] ACTION... -- COMMAND [ARG...]
  *
  * Runs a command on a terminal of its own, as a shell would start it, and goes through the actions one by one. Exit
- * code 0 if each of them came true within the time (default 30 s for each), else 1 and a line that says which did not.
+ * code 0 if each of them came true within the time (default 180 s for each), else 1 and a line that says which did not.
  *
  *   expect:TEXT    TEXT comes out of the terminal, after what was matched before
  *   send:TEXT      is typed; \r, \n, \\ and \xHH are known
@@ -405,7 +405,7 @@ static void start(struct run *r, char **command)
 
 int main(int argc, char **argv)
 {
-	struct run r = {.master = -1, .slave = -1, .log = -1, .seconds = 30, .action = "start"};
+	struct run r = {.master = -1, .slave = -1, .log = -1, .seconds = 180, .action = "start"};
 	int first, sep, opt;
 
 	r.seen = calloc(1, SEEN_MAX);

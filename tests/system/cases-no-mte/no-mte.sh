@@ -1,16 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash
-# A host without MTE.
-plan 13
+# A host that lacks what can lack: MTE, SVE, the PMU.
+plan 25
+
+# refused OPTION REGEX: three tests.
+refused()
+{
+	# shellcheck disable=SC2086 # an option and its value
+	vm no -k "$KASAN" -i "$INITRD" -c 1 -m 64 $1
+	check "$1: refused, exit code 1" ends no 20 1
+	check "$1: says what lacks" says no.err "$2"
+	check "$1: in one line" one_line no.err
+	check "$1: no guest ran" test ! -s no.out
+	check "$1: nothing is left" gone no
+}
 
 tagcheck >out
 check "control: this host has no MTE" says out 'no MTE'
-vm no -k "$KASAN" -i "$INITRD" -c 1 -m 64 --mte
-check "--mte: refused, exit code 1" ends no 20 1
-check "--mte: says what lacks, and what helps" says no.err "^lkvm: --mte: this host's CPU has no MTE.*run without --mte$"
-check "--mte: in one line" one_line no.err
-check "--mte: no guest ran" test ! -s no.out
-check "--mte: nothing is left" gone no
+refused --mte "^lkvm: --mte: this host's CPU has no MTE.*run without --mte$"
+refused --pmu '^lkvm: --pmu: this host gives guests no PMU$'
+refused '--sve-max-vl 256' '^lkvm: --sve-max-vl: this host gives guests no SVE$'
 
 linux plain -c 2 -m 128 -- '/tests/tagcheck; test $? = 2'
 check "without --mte: a guest ends well" ends plain 60 0

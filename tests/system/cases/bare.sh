@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash
 # The guests without an operating system: what Linux would hide.
+# shellcheck source=tests/system/bare.sh
 . /share/tests/system/bare.sh
 
 plan 34

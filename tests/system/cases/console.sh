@@ -23,6 +23,7 @@ wait $reader
 
 # A reader that has stopped holds the guest, not the VMM.
 mkfifo stuck
+# shellcheck disable=SC2217 # that it does not read is the point
 sleep 1000 <stuck &
 reader=$!
 printf p | "$B/lkvm" run --name "$CASE-stuck" -f "$B/monitor" -c 1 -m 64 >stuck 2>stuck.err &
@@ -39,9 +40,9 @@ head -c $size /dev/urandom | tr '\001\004' ab >noise
 	printf E
 	cat noise
 	printf '\004o'
-} >paste
-check "$((size / 1024)) KiB pasted on a terminal: the guest takes them" "$B/ptyrun" -t 180 -o screen \
-	'expect:monitor BOOTED' raw "paste:$W/paste" exit:0 cooked -- \
+} >pasted
+check "$((size / 1024)) KiB pasted on a terminal: the guest takes them" "$B/ptyrun" -t 400 -o screen \
+	'expect:monitor BOOTED' raw "paste:$W/pasted" exit:0 cooked -- \
 	"$B/lkvm" run --name "$CASE-typed" -f "$B/monitor" -c 1 -m 64
 tail -c +$((1 + $(printf 'monitor BOOTED\nkey E\n' | wc -c))) screen | head -c $size >got
 check "and gives them back whole" cmp got noise

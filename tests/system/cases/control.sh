@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash
 # The control socket's verbs. JSON is parsed by control.after.
-plan 39
+plan 43
 
 both_gone()
 {
@@ -69,6 +69,29 @@ check "what it counts has no gap" sh -c \
 	"tr -d '\r' <c.out | sed -n 's/^COUNT //p' | sed '\$d' | awk '\$1 != NR - 1 { print; exit 1 }'"
 ctl_code resume "$CASE-c"
 check "resume again: exit code 1, says why" says err 'is not paused'
+
+# Guest memory too stands still. Four CPUs count in theirs.
+vm m -k "$B/bare/loop.img" -p quiet=1 -c 4 -m 64
+wait_for 10 says m.out '^loop: 4 CPUs count'
+read -r start _ <<END
+$("$B/inject" "$(pid m)" where)
+END
+memory()
+{
+	dd if="/proc/$(pid m)/mem" bs=4096 skip=$((start / 4096)) count=64 2>/dev/null | md5sum
+}
+before=$(memory)
+usleep 200000
+check "control: its memory changes" not is "$(memory)" "$before"
+check "pause" ctl pause m
+before=$(memory)
+sleep 1
+check "paused: its memory does not" is "$(memory)" "$before"
+ctl resume m
+usleep 200000
+check "resumed: it does again" not is "$(memory)" "$before"
+ctl stop m
+ended m 10
 
 # --- debug ---
 check "debug -d: both vCPUs" sh -c "'$B/lkvm' debug '$CASE-c' -d >dump"

@@ -36,8 +36,8 @@ wrong "kernel 'noise': it is not a kernel" "kernel: noise" -k noise
 head -c 40 "$KASAN" >short
 wrong "kernel 'short': it has 40 bytes only" "kernel: 40 bytes" -k short
 # Only the table of sections that an EFI program has tells how long the file should be: Debian's kernel is one.
-head -c 20000000 "$B/debian" >cut
-wrong "kernel 'cut': it is cut short" "kernel: an Image cut short" -k cut
+head -c 20000000 "$B/debian" >shorter
+wrong "kernel 'shorter': it is cut short" "kernel: an Image cut short" -k shorter
 head -c 1000000 "$B/kasan.gz" >cut.gz
 wrong "kernel 'cut.gz': .*(cut short|ends|end of)" "kernel: a gzip'd Image cut short" -k cut.gz
 {

@@ -58,7 +58,7 @@ if [ "$(cat log2)" = EINVAL ]; then
 	skip 3 "this kernel cannot poison a page"
 else
 	# Its socket stays, as after a crash: the handler of SIGBUS ends the process at once.
-	check "a poisoned page: ends with exit code 3, the terminal as it was" ends poison 20 0
+	check "a poisoned page ($(cat log2)): ends with exit code 3, the terminal as it was" ends poison 20 0
 	check "a poisoned page: names the address" says poison.out \
 		'lkvm: .*guest memory at 0x80140000 was lost by the host'
 	"$B/lkvm" list >/dev/null 2>&1

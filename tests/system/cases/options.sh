@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash
 # What the options of `lkvm run` change in the guest.
-plan 30
+plan 37
 
 # --- one guest with everything on, one with everything off ---
 show='dmesg | grep -i -e pmu -e stolen; echo pauth $(grep -c paca /proc/cpuinfo); cat /proc/sys/abi/sve_default_vector_length; ls /sys/bus/event_source/devices; hexdump -C /proc/device-tree/chosen/kaslr-seed | head -n 1; cat /proc/cmdline; echo shown'
@@ -31,6 +31,7 @@ check "and stops" ends on 10 0
 bad()
 {
 	vm bad -f "$B/monitor" -m 64 "$@"
+	status=
 	ended bad 10
 }
 
@@ -77,5 +78,18 @@ linux long -c 1 -m 64 -p "lkvm.sh=\"cat /proc/cmdline | wc -c\" pad=$long"  -- t
 check "a command line of 2000 bytes" ends long 40 0
 check "arrives whole" says long.out "^(19[3-9]|20[0-9])[0-9]"
 check "loglevel error: not a word" test ! -s long.err
-cp "$KEPT/on.dtb" "$W/on.dtb"
+
+# --- flash: the guest reads the file's contents; what it writes stays nowhere ---
+echo 'what is in the flash' >flash
+cp flash before
+for mte in --mte --disable-mte; do
+	monitor flash$mte -F flash $mte
+	keys flash$mte f
+	keys flash$mte o
+	check "-F with $mte: the guest ends well" ends flash$mte 10 0
+	check "-F with $mte: the guest reads it, before and after a write" is \
+		"$(tr -d '\r' <flash$mte.out | grep -c '^what is in the flash$')" 2
+done
+check "the file is as it was" cmp flash before
+
 check "--dump-dtb wrote a device tree" is "$(od -A n -t x1 -N 4 on.dtb | tr -d ' ')" d00dfeed

@@ -61,11 +61,9 @@ check "nothing is left" gone_soon r
 # --- another kernel and another initrd in place of those it was started with ---
 cp "$KASAN" kernel
 cp "$INITRD" initrd
-IN=$W/in
 mkfifo in
-vm k -k kernel -i initrd -c 1 -m 128 --mte \
+IN=$W/in vm k -k kernel -i initrd -c 1 -m 128 --mte \
 	-p 'quiet lkvm.sh="grep -o -i lkvm@lkvm /proc/version; test -e /extra && cat /extra; echo ready; read line; test $line = end || reboot -f"'
-IN=
 check "a first boot" prints k 30 '^ready'
 check "control: it is the first kernel" says k.out '^lkvm@lkvm'
 # In place, as a build would do it: the same files with other contents.

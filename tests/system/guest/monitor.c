@@ -12,6 +12,7 @@
  *   w   waits for an interrupt that never comes
  *   t   touches each page of the second MiB of RAM, again and again, until a key comes
  *   z   says whether that MiB is zero
+ *   f   prints the first line of the flash at 32 MiB, writes to it, and prints it again
  *   r R PSCI SYSTEM_RESET, SYSTEM_RESET2
  *   o   PSCI SYSTEM_OFF
  */
@@ -27,6 +28,7 @@
 #define PSCI_SYSTEM_RESET  0x84000009u
 #define PSCI_SYSTEM_RESET2 0xc4000012u
 
+#define FLASH	   ((volatile uint8_t *)0x2000000)
 #define BUFFER	   ((volatile uint8_t *)0x80400000)
 #define BUFFER_MAX 0x100000u
 
@@ -170,6 +172,20 @@ static void touch(void)
 	while (!has_key());
 }
 
+static void print_flash(void)
+{
+	for (unsigned int i = 0; i < 80 && FLASH[i] >= ' '; i++)
+		put(FLASH[i]);
+	put('\n');
+}
+
+static void flash(void)
+{
+	print_flash();
+	FLASH[0] = 'X';
+	print_flash();
+}
+
 static void say_zero(void)
 {
 	uint64_t others = 0;
@@ -209,6 +225,8 @@ void monitor(void)
 			touch();
 		else if (key == 'z')
 			say_zero();
+		else if (key == 'f')
+			flash();
 		else if (key == 'r')
 			psci(PSCI_SYSTEM_RESET);
 		else if (key == 'R')
