@@ -13,7 +13,7 @@
 #define TX_SIZE	   4096u
 #define TX_MUCH	   (TX_SIZE / 2)
 
-/* So many looks in a row at an empty receiver, and nothing done between them, are a guest that polls for input. */
+/* So many idle looks at an empty receiver are a guest that polls for input. */
 #define POLLS_LISTENING 8
 
 struct uart_state {
@@ -35,6 +35,7 @@ struct uart {
 	struct irq_line irq;
 	struct chardev *chardev;
 	struct log *log;
+	bool looked; /* at LSR, and nothing else since: a hint for count_poll(), not worth saving */
 };
 
 static struct uart *to_uart(struct device *dev)
@@ -104,7 +105,10 @@ static bool listening(const struct uart_state *s)
 	return (s->ier & IER_RDI) && (!s->uses_rts || (s->mcr & MCR_RTS));
 }
 
-/* Nothing there: a sign of polling, unless it is the transmitter that is waited for. */
+/*
+ * Nothing there: a sign of polling, unless it is the transmitter that is looked at. Output takes one look at LSR a byte,
+ * so the first after a byte tells nothing, but another one does, even if only one line in many has it.
+ */
 static void count_poll(struct uart *u)
 {
 	struct uart_state *s = &u->state;
@@ -141,6 +145,7 @@ static uint8_t read_rbr(struct uart *u)
 		count_poll(u);
 		return 0;
 	}
+	u->looked = false;
 	byte = (uint8_t)s->rx[s->rx_head];
 	s->rx_head = (s->rx_head + 1) % RX_SIZE;
 	s->rx_count--;
@@ -309,8 +314,9 @@ static uint8_t read_lsr(struct uart *u)
 
 	if (s->rx_count)
 		value |= LSR_DR;
-	else
+	else if (u->looked)
 		count_poll(u);
+	u->looked = true;
 	if (tx_has_room(s))
 		value |= LSR_THRE | LSR_TEMT;
 	if (fifos_on(s)) {
@@ -333,6 +339,7 @@ static uint8_t read_iir(struct uart *u)
 	uint8_t value = pending(s);
 
 	s->polls = 0; /* whoever asks for the interrupt is driven by it */
+	u->looked = false;
 	if (value == IIR_THRI) {
 		s->thre_irq = 0;
 		update_irq(u);
@@ -431,11 +438,13 @@ static void uart_write(struct device *dev, uint64_t offset, unsigned int len, ui
 	(void)len;
 	if (offset > REG_SCR)
 		return;
-	u->state.polls = 0;
-	if (offset == REG_DATA && !(u->state.lcr & LCR_DLAB))
+	u->looked = false;
+	if (offset == REG_DATA && !(u->state.lcr & LCR_DLAB)) {
 		write_thr(u, (uint8_t)value);
-	else
-		write_register(u, (unsigned int)offset, (uint8_t)value);
+		return;
+	}
+	u->state.polls = 0; /* a driver that sets the chip up */
+	write_register(u, (unsigned int)offset, (uint8_t)value);
 }
 
 /* --- state --- */

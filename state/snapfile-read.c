@@ -4,11 +4,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <zstd.h>
 
 #include "state/checksum.h"
 #include "state/snapfile-layout.h"
+#include "util/io.h"
 
 /* What one call of snap_reader_chunk() needs; kept for the next call. Buffers come with their first use. */
 struct snap_read_work {
@@ -148,31 +148,14 @@ static int bad_sum(const char *what, uint64_t off, struct err *err)
 static int read_pieces(const struct snap_reader *r, const struct iovec *pieces, int n, uint64_t off,
 		       struct err *err)
 {
-	struct iovec copy[SNAP_CHUNK_PAGES], *iov = copy;
+	struct iovec iov[SNAP_CHUNK_PAGES];
+	int rc;
 
-	memcpy(copy, pieces, (size_t)n * sizeof(*copy));
-	while (n) {
-		ssize_t done = preadv(r->fd, iov, n, (off_t)off);
-
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done < 0)
-			return err_sys(err, -errno, "cannot read data at offset %" PRIu64, off);
-		if (!done)
-			return err_set(err, -EBADMSG, "data: the file ends at offset %" PRIu64,
-				       off);
-		off += (uint64_t)done;
-		while (n && (size_t)done >= iov->iov_len) {
-			done -= (ssize_t)iov->iov_len;
-			iov++;
-			n--;
-		}
-		if (n) {
-			iov->iov_base = (char *)iov->iov_base + done;
-			iov->iov_len -= (size_t)done;
-		}
-	}
-	return 0;
+	memcpy(iov, pieces, (size_t)n * sizeof(*iov));
+	rc = io_preadv_full(r->fd, iov, n, &off);
+	if (rc == -ENODATA)
+		return err_set(err, -EBADMSG, "data: the file ends at offset %" PRIu64, off);
+	return rc ? err_sys(err, rc, "cannot read data at offset %" PRIu64, off) : 0;
 }
 
 /* Straight into the caller's pages; pages that are not wanted go to a buffer, for the checksum needs them too. */

@@ -10,13 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 #include <zstd.h>
 #include <zstd_errors.h>
 
 #include "state/checksum.h"
 #include "state/snapfile-layout.h"
+#include "util/io.h"
 
 #define TAG_BLOCK (256u << 10)
 
@@ -53,26 +53,9 @@ struct snap_writer {
 
 static int write_all(int fd, struct iovec *iov, int n, uint64_t off, struct err *err)
 {
-	while (n) {
-		ssize_t done = pwritev(fd, iov, n, (off_t)off);
+	int rc = io_pwritev_full(fd, iov, n, &off);
 
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done <= 0)
-			return err_sys(err, done < 0 ? -errno : -EIO,
-				       "cannot write the snapshot file at offset %" PRIu64, off);
-		off += (uint64_t)done;
-		while (n && (size_t)done >= iov->iov_len) {
-			done -= (ssize_t)iov->iov_len;
-			iov++;
-			n--;
-		}
-		if (n) {
-			iov->iov_base = (char *)iov->iov_base + done;
-			iov->iov_len -= (size_t)done;
-		}
-	}
-	return 0;
+	return rc ? err_sys(err, rc, "cannot write the snapshot file at offset %" PRIu64, off) : 0;
 }
 
 static int write_bytes(int fd, const void *data, size_t len, uint64_t off, struct err *err)

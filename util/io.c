@@ -48,29 +48,52 @@ int io_read_full(int fd, void *buf, size_t len)
 	return 0;
 }
 
-int io_pread_full(int fd, void *buf, size_t len, uint64_t offset)
+static int pieces_full(int fd, struct iovec *iov, int n, uint64_t *offset, bool out)
 {
-	char *at = buf;
+	while (n) {
+		ssize_t done = out ? pwritev(fd, iov, n, (off_t)*offset)
+				   : preadv(fd, iov, n, (off_t)*offset);
 
-	if (offset > INT64_MAX || len > INT64_MAX - offset)
-		return -EOVERFLOW;
-	while (len) {
-		ssize_t n = pread(fd, at, len, (off_t)offset);
-
-		if (n < 0) {
-			int rc = retry(fd, POLLIN);
+		if (done < 0) {
+			int rc = retry(fd, out ? POLLOUT : POLLIN);
 
 			if (rc)
 				return rc;
 			continue;
 		}
-		if (!n)
-			return -ENODATA;
-		at += n;
-		len -= (size_t)n;
-		offset += (uint64_t)n;
+		if (!done)
+			return out ? -EIO : -ENODATA;
+		*offset += (uint64_t)done;
+		while (n && (size_t)done >= iov->iov_len) {
+			done -= (ssize_t)iov->iov_len;
+			iov++;
+			n--;
+		}
+		if (n) {
+			iov->iov_base = (char *)iov->iov_base + done;
+			iov->iov_len -= (size_t)done;
+		}
 	}
 	return 0;
+}
+
+int io_preadv_full(int fd, struct iovec *iov, int n, uint64_t *offset)
+{
+	return pieces_full(fd, iov, n, offset, false);
+}
+
+int io_pwritev_full(int fd, struct iovec *iov, int n, uint64_t *offset)
+{
+	return pieces_full(fd, iov, n, offset, true);
+}
+
+int io_pread_full(int fd, void *buf, size_t len, uint64_t offset)
+{
+	struct iovec piece = {.iov_base = buf, .iov_len = len};
+
+	if (offset > INT64_MAX || len > INT64_MAX - offset)
+		return -EOVERFLOW;
+	return len ? io_preadv_full(fd, &piece, 1, &offset) : 0;
 }
 
 int io_write_full(int fd, const void *buf, size_t len)

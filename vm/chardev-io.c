@@ -42,9 +42,7 @@ void chardev_tx_waiting(struct chardev *c)
 {
 	if (!c->port || c->tx_blocked)
 		return;
-	if (c->kind == CHARDEV_NONE)
-		c->port->tx_done(c->dev, SIZE_MAX);
-	else if (c->tx_armed)
+	if (c->tx_armed)
 		chardev_hurry(c);
 	else
 		collect(c);

@@ -126,11 +126,6 @@ int chardev_open_pty(struct event_loop *loop, struct log *log, struct chardev **
 	return 0;
 }
 
-int chardev_open_null(struct event_loop *loop, struct chardev **out, struct err *err)
-{
-	return create(CHARDEV_NONE, loop, NULL, "none", out, err);
-}
-
 const char *chardev_path(const struct chardev *c)
 {
 	return c->path;
@@ -165,7 +160,7 @@ void chardev_attach(struct chardev *c, struct device *dev, const struct chardev_
 void chardev_hold(struct chardev *c, bool hold)
 {
 	c->held = hold;
-	if (hold || !c->port || c->kind == CHARDEV_NONE)
+	if (hold || !c->port)
 		return;
 	chardev_lock(c);
 	c->hurry = c->tx_blocked = false; /* what was said meanwhile went unheard */
@@ -177,7 +172,7 @@ void chardev_drain(struct chardev *c)
 {
 	struct timespec start, now;
 
-	if (!c->port || c->kind == CHARDEV_NONE || c->held)
+	if (!c->port || c->held)
 		return;
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	for (;;) {

@@ -27,11 +27,16 @@ static void finish_kicked(struct event_kick *kick)
 
 static void signal_ready(struct event_source *source, uint32_t events)
 {
+	struct vm *vm = source->ctx;
 	struct signalfd_siginfo info;
 
 	(void)events;
-	if (read(source->fd, &info, sizeof(info)) == sizeof(info))
-		vm_finish(source->ctx, VM_END_STOP, NULL);
+	if (read(source->fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (info.ssi_signo != SIGCONT)
+		vm_finish(vm, VM_END_STOP, NULL);
+	else if (vm->serial[0])
+		chardev_resumed(vm->serial[0]);
 }
 
 static void user_quit(void *ctx)
@@ -39,22 +44,26 @@ static void user_quit(void *ctx)
 	vm_finish(ctx, VM_END_STOP, NULL);
 }
 
-/* SIGTERM and its like end the VM in good order; the vCPUs' signal is for vCPU threads alone. */
+/*
+ * SIGTERM and its like end the VM in good order; after SIGCONT the terminal is looked at; the vCPUs' signal is for vCPU
+ * threads alone.
+ */
 static int open_signals(struct vm *vm, struct err *err)
 {
-	sigset_t ends, blocked;
+	sigset_t heard, blocked;
 	int rc;
 
-	sigemptyset(&ends);
-	sigaddset(&ends, SIGTERM);
-	sigaddset(&ends, SIGINT);
-	sigaddset(&ends, SIGHUP);
-	blocked = ends;
+	sigemptyset(&heard);
+	sigaddset(&heard, SIGTERM);
+	sigaddset(&heard, SIGINT);
+	sigaddset(&heard, SIGHUP);
+	sigaddset(&heard, SIGCONT);
+	blocked = heard;
 	sigaddset(&blocked, VCPU_SIGNAL);
 	pthread_sigmask(SIG_BLOCK, &blocked, NULL);
 	signal(SIGPIPE, SIG_IGN);
 
-	vm->signals.fd = signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
+	vm->signals.fd = signalfd(-1, &heard, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (vm->signals.fd < 0)
 		return err_sys(err, -errno, "signalfd");
 	vm->signals.ready = signal_ready;

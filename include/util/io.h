@@ -6,11 +6,16 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 /* All of @len bytes, or a negative errno; end of file too early is -ENODATA. */
 int io_read_full(int fd, void *buf, size_t len);
 int io_pread_full(int fd, void *buf, size_t len, uint64_t offset);
 int io_write_full(int fd, const void *buf, size_t len);
+
+/* The same for pieces, which are changed on the way; *offset moves by what was done, also before an error. */
+int io_preadv_full(int fd, struct iovec *iov, int n, uint64_t *offset);
+int io_pwritev_full(int fd, struct iovec *iov, int n, uint64_t *offset);
 
 /* Descriptors 0, 1 and 2 that are closed become /dev/null, so that no later open() lands on them. */
 int io_fill_std_fds(void);

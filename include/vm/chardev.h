@@ -32,7 +32,7 @@ struct chardev_port {
 	void (*tx_done)(struct device *dev, size_t n); /* removes the first n, or all */
 };
 
-enum chardev_kind { CHARDEV_NONE, CHARDEV_STDIO, CHARDEV_PTY };
+enum chardev_kind { CHARDEV_STDIO, CHARDEV_PTY };
 
 struct chardev; /* vm/chardev.c */
 
@@ -51,10 +51,7 @@ int chardev_open_stdio(struct event_loop *loop, struct log *log, void (*quit)(vo
 int chardev_open_pty(struct event_loop *loop, struct log *log, struct chardev **out,
 		     struct err *err);
 
-/* Swallows output, never has input (a UART that nobody asked for). */
-int chardev_open_null(struct event_loop *loop, struct chardev **out, struct err *err);
-
-const char *chardev_path(const struct chardev *c); /* "/dev/pts/N", "stdio" or "none" */
+const char *chardev_path(const struct chardev *c); /* "/dev/pts/N" or "stdio" */
 void chardev_attach(struct chardev *c, struct device *dev, const struct chardev_port *port);
 /* Writes what the port still holds as far as the host takes it without waiting, then at most 1 s more. */
 void chardev_drain(struct chardev *c);
@@ -67,8 +64,7 @@ void chardev_hold(struct chardev *c, bool hold);
 
 /*
  * From the port, any thread, device lock held; cheap. tx_waiting: the port's buffer is no longer empty (output is
- * written within a few milliseconds, in one piece), and again when it is more than half full (then at once). With a
- * chardev that swallows output, tx_done() comes from within this call. rx_room: there is room again after rx_room() of
+ * written within a few milliseconds, in one piece), and again when it is more than half full (then at once). rx_room: there is room again after rx_room() of
  * the port gave 0; calls too many do no harm.
  */
 void chardev_tx_waiting(struct chardev *c);

@@ -46,7 +46,7 @@ struct vm {
 	struct log log;
 	struct event_loop loop;
 	struct event_kick end_kick;
-	struct event_source signals; /* signalfd: SIGTERM, SIGINT, SIGHUP */
+	struct event_source signals; /* signalfd: SIGTERM, SIGINT, SIGHUP, SIGCONT */
 	int kvm_fd;
 	struct mem mem;
 	struct chardev *serial[VM_MAX_UARTS];

@@ -221,26 +221,6 @@ static void one_byte_without_fifos(void **state)
 	}
 }
 
-/* A port that nobody asked for: output goes nowhere, and never waits. */
-static void on_nothing(void **state)
-{
-	struct irq_line irq = {.set = bench_set_line, .ctx = &b, .number = 33};
-	struct device *uart;
-	struct chardev *c;
-
-	(void)state;
-	assert_int_equal(chardev_open_null(&b.loop, &c, NULL), 0);
-	assert_int_equal(uart_create("uart1", c, &irq, &b.log, &uart, NULL), 0);
-	for (int i = 0; i < 10000; i++) {
-		uart->ops->write(uart, THR, 1, 'x');
-		assert_int_equal(uart->ops->read(uart, LSR, 1), 0x60);
-	}
-	uart->ops->write(uart, IER, 1, 0x0f);
-	assert_true(b.line);
-	uart->ops->release(uart);
-	chardev_close(c);
-}
-
 static void fifo_control(void **state)
 {
 	(void)state;
@@ -473,7 +453,6 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test_setup_teardown(thre_interrupt, setup, teardown),
 	cmocka_unit_test_setup_teardown(receive_interrupt, setup, teardown),
 	cmocka_unit_test_setup_teardown(one_byte_without_fifos, setup, teardown),
-	cmocka_unit_test_setup_teardown(on_nothing, setup, teardown),
 	cmocka_unit_test_setup_teardown(fifo_control, setup, teardown),
 	cmocka_unit_test_setup_teardown(interrupt_priority, setup, teardown),
 	cmocka_unit_test_setup_teardown(loopback, setup, teardown),

@@ -439,6 +439,8 @@ static void polled_input(void **state)
 		static const char text[] = "typed to a poller";
 		size_t got = 0;
 
+		/* Another program starts: it sets the chip up. */
+		outb(&b, IER, 0x00);
 		assert_int_equal(write(b.in[1], text, sizeof(text) - 1), sizeof(text) - 1);
 		run_ms(&b.loop, 5);
 		/* It prints first, as a monitor does with its prompt; that is not polling. */
@@ -465,6 +467,26 @@ static void polled_input(void **state)
 		}
 		assert_int_equal(got, sizeof(text) - 1);
 	}
+}
+
+/* "Press any key to stop": one look for a key after each line of output. */
+static void polled_once_a_line(void **state)
+{
+	int lines = 0;
+
+	(void)state;
+	assert_int_equal(write(b.in[1], "k", 1), 1);
+	for (;; lines++) {
+		assert_true(lines < 1000);
+		for (int i = 0; i < 10; i++) {
+			assert_true(inb(&b, LSR) & 0x20);
+			outb(&b, THR, '.');
+		}
+		run_ms(&b.loop, 1);
+		if (inb(&b, LSR) & 0x01)
+			break;
+	}
+	assert_int_equal(inb(&b, RBR), 'k');
 }
 
 /* By interrupt, but without RTS, as small kernels do it; and without FIFOs, one byte after the other. */
@@ -499,6 +521,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test_setup_teardown(early_input_waits, setup, teardown),
 	cmocka_unit_test_setup_teardown(rts_stops_input, setup, teardown),
 	cmocka_unit_test_setup_teardown(polled_input, setup, teardown),
+	cmocka_unit_test_setup_teardown(polled_once_a_line, setup, teardown),
 	cmocka_unit_test_setup_teardown(interrupt_without_rts, setup, teardown),
 };
 

@@ -333,23 +333,6 @@ static void held(void **state)
 	}
 }
 
-static void null_swallows(void **state)
-{
-	struct chardev *c;
-
-	(void)state;
-	assert_int_equal(chardev_open_null(&loop, &c, NULL), 0);
-	assert_string_equal(chardev_path(c), "none");
-	fake_attach(&port, c);
-	fake_print(&port, "swallowed", 9);
-	assert_int_equal(port.tx_n, 0); /* without the loop */
-	assert_int_equal(port.tx_total, 9);
-	fake_more_room(&port, 1);
-	chardev_drain(c);
-	assert_int_equal(port.rx_n, 0);
-	chardev_close(c);
-}
-
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test_setup_teardown(paste_arrives_whole, setup, teardown),
 	cmocka_unit_test_setup_teardown(no_room_no_reading, setup, teardown),
@@ -358,7 +341,6 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test_setup_teardown(closed_stdin_and_stdout, setup, teardown),
 	cmocka_unit_test_setup_teardown(ports_come_and_go, setup, teardown),
 	cmocka_unit_test_setup_teardown(held, setup, teardown),
-	cmocka_unit_test_setup_teardown(null_swallows, setup, teardown),
 };
 
 UNIT_MAIN(tests)

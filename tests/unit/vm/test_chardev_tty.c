@@ -375,7 +375,7 @@ static void resumes(void **state)
 	chardev_resumed(c);
 	chardev_close(c);
 	/* Without a terminal there is nothing to it. */
-	assert_int_equal(chardev_open_null(&loop, &c, NULL), 0);
+	assert_int_equal(chardev_open_pty(&loop, &log_, &c, NULL), 0);
 	chardev_resumed(c);
 	chardev_close(c);
 }
