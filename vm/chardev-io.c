@@ -5,14 +5,20 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "util/io.h"
 #include "vm/chardev-impl.h"
 
 #define NS_PER_MS 1000000ull
-/* How long output collects before it is written: 4 ms of a guest that prints is one write instead of hundreds. */
+/*
+ * How long output collects before it is written: 4 ms of a guest that prints is one write instead of hundreds. What comes
+ * after a quiet time is more often a line that somebody waits for than the first of many.
+ */
 #define TX_DELAY_NS (4 * NS_PER_MS)
+#define TX_SOON_NS  (NS_PER_MS / 2)
+#define TX_QUIET_NS (10 * NS_PER_MS)
 #define TX_RETRY_NS (100 * NS_PER_MS) /* where the host cannot even tell when it takes more */
 #define TX_CHUNK    4096u
 #define RX_CHUNK    256u
@@ -28,6 +34,14 @@ void chardev_hurry(struct chardev *c)
 	event_timer_arm(&c->timer, 0);
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec t = {0};
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 * NS_PER_MS + (uint64_t)t.tv_nsec;
+}
+
 /* Lock held. */
 static void collect(struct chardev *c)
 {
@@ -35,7 +49,8 @@ static void collect(struct chardev *c)
 		return;
 	c->tx_armed = true;
 	if (!c->hurry)
-		event_timer_arm(&c->timer, TX_DELAY_NS);
+		event_timer_arm(&c->timer,
+				now_ns() - c->tx_last < TX_QUIET_NS ? TX_DELAY_NS : TX_SOON_NS);
 }
 
 void chardev_tx_waiting(struct chardev *c)
@@ -168,6 +183,7 @@ void chardev_output(struct chardev *c, bool all)
 		}
 		chardev_lock(c);
 		c->port->tx_done(c->dev, (size_t)done);
+		c->tx_last = now_ns();
 		chardev_unlock(c);
 		total += (size_t)done;
 		must = (size_t)done < n;

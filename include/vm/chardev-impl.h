@@ -26,10 +26,11 @@ struct chardev {
 	/* Guarded by dev->lock. */
 	struct device *dev;
 	const struct chardev_port *port;
-	bool hurry;	 /* the timer is armed to expire at once */
-	bool tx_armed;	 /* it is armed to expire by the time output has collected */
-	bool tx_blocked; /* the host takes no more: out tells when */
-	bool rx_blocked; /* the port had no room: chardev_rx_room() tells when */
+	uint64_t tx_last; /* when something was written, monotonic ns */
+	bool hurry;	  /* the timer is armed to expire at once */
+	bool tx_armed;	  /* it is armed to expire by the time output has collected */
+	bool tx_blocked;  /* the host takes no more: out tells when */
+	bool rx_blocked;  /* the port had no room: chardev_rx_room() tells when */
 
 	bool held;     /* chardev_hold() */
 	bool readable; /* in may have bytes: the last read did not end with EAGAIN */

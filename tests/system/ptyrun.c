@@ -10,6 +10,7 @@
  *   paste:FILE     is typed as fast as the terminal takes it
  *   raw            the terminal gets raw
  *   cooked         the terminal has each setting that it had at the start
+ *   make-cooked    the terminal gets the settings that it had at the start, as a shell would do it
  *   raw-for:MS     the terminal is raw and stays it for that time
  *   signal:NAME    TERM, HUP, INT, KILL, SEGV, STOP, CONT to the command
  *   kill-child:C   SIGKILL to the command's child whose name (comm) is C
@@ -351,6 +352,9 @@ static void act(struct run *r, const char *action)
 		wait_until(r, is_raw, "the terminal is not raw");
 	} else if (!strcmp(action, "cooked")) {
 		wait_until(r, is_cooked, "the terminal is not as it was");
+	} else if (!strcmp(action, "make-cooked")) {
+		if (tcsetattr(r->slave, TCSANOW, &r->before) < 0)
+			give_up(r, "tcsetattr: %s", strerror(errno));
 	} else if (starts_with(action, "raw-for:", &arg)) {
 		stay_raw(r, (unsigned int)strtol(arg, NULL, 10));
 	} else if (starts_with(action, "signal:", &arg)) {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash
 # A terminal is raw while the guest has it, and as it was on every end.
-plan 17
+plan 18
 
 mon="$B/lkvm run --name $CASE-t -f $B/monitor -c 1 -m 64"
 
@@ -13,8 +13,11 @@ on_terminal()
 	shift
 	# shellcheck disable=SC2086 # a command
 	check "$text" "$B/ptyrun" -o screen 'expect:monitor BOOTED' raw "$@" -- $mon
+	# One that was killed leaves its socket.
+	case "$*" in
+	*killed:*) rm -f "$SOCKETS/$CASE-t.sock" ;;
+	esac
 	wait_for 5 gone t
-	rm -f "$SOCKETS/$CASE-t.sock"
 }
 
 on_terminal "the guest powers off" send:o exit:0 cooked
@@ -29,6 +32,8 @@ on_terminal "without its watcher an ordinary end gives it back all the same" kil
 on_terminal "lkvm stop" "run:$B/lkvm stop $CASE-t" exit:0 cooked
 on_terminal "a guest that spins, Ctrl-a x" send:s 'expect:key s' sleep:200 'send:\x01x' exit:0 cooked
 on_terminal "a guest that spins, SIGTERM" send:s 'expect:key s' sleep:200 signal:TERM exit:0 cooked
+on_terminal "stopped, and continued by a shell that has set the terminal its own way" signal:STOP make-cooked cooked \
+	signal:CONT raw send:o exit:0 cooked
 on_terminal "the terminal goes away" hangup exit:0
 
 on_terminal "Ctrl-a h shows help, and the guest gets nothing" 'send:\x01h' 'expect:Ctrl-a x' send:c 'expect:key c' \
