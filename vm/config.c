@@ -80,6 +80,19 @@ wrong:
 		       name, VM_NAME_MAX);
 }
 
+static uint32_t most_cpus(const struct vm_config *config)
+{
+	return config->irqchip == IRQCHIP_GICV2 || config->irqchip == IRQCHIP_GICV2M ? VM_GICV2_CPUS
+										     : VM_MAX_CPUS;
+}
+
+uint32_t vm_config_default_cpus(const struct vm_config *config, long online)
+{
+	if (online < 1)
+		return 1;
+	return online < most_cpus(config) ? (uint32_t)online : most_cpus(config);
+}
+
 static int check_cpus(const struct vm_config *config, struct err *err)
 {
 	uint64_t set[VM_CPU_SET / 64];
@@ -91,8 +104,7 @@ static int check_cpus(const struct vm_config *config, struct err *err)
 	if (config->irqchip < IRQCHIP_AUTO || config->irqchip > IRQCHIP_GICV3_ITS)
 		return err_set(err, -EINVAL, "--irqchip: %d is not a kind of interrupt controller",
 			       config->irqchip);
-	if ((config->irqchip == IRQCHIP_GICV2 || config->irqchip == IRQCHIP_GICV2M) &&
-	    config->cpus > VM_GICV2_CPUS)
+	if (config->cpus > most_cpus(config))
 		return err_set(err, -EINVAL,
 			       "--cpus: a GICv2 serves at most %d CPUs; for %u take --irqchip "
 			       "gicv3",

@@ -76,19 +76,12 @@ static uint64_t now_ns(void)
 	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
 
-static uint32_t host_cpus(void)
-{
-	long online = sysconf(_SC_NPROCESSORS_ONLN);
-
-	return online > 0 && online <= VM_MAX_CPUS ? online : 1;
-}
-
 static void init_fields(struct vm *vm, const struct vm_config *config)
 {
 	memset(vm, 0, sizeof(*vm));
 	vm->config = *config;
 	if (!vm->config.cpus)
-		vm->config.cpus = host_cpus();
+		vm->config.cpus = vm_config_default_cpus(config, sysconf(_SC_NPROCESSORS_ONLN));
 	if (config->name)
 		snprintf(vm->name, sizeof(vm->name), "%s", config->name);
 	else

@@ -29,7 +29,7 @@ enum vm_mem_backend { MEM_BACKEND_ANON, MEM_BACKEND_MEMFD };
 struct vm_config {
 	const char *name; /* NULL: guest-PID */
 
-	uint32_t cpus;		   /* 0: as many as the host has online */
+	uint32_t cpus;		   /* 0: see vm_config_default_cpus() */
 	const char *vcpu_affinity; /* host CPU list such as 0-3,6; NULL: free */
 	uint32_t sve_max_vl;	   /* bits, a multiple of 128; 0: the host's */
 	/* Exactly these SVE vector lengths, a bit each (KVM_REG_ARM64_SVE_VLS); all zero: see sve_max_vl. */
@@ -72,6 +72,9 @@ struct vm_config {
 
 /* Defaults, before options. */
 void vm_config_init(struct vm_config *config);
+
+/* How many vCPUs there are when it is not said, on a host with so many CPUs online. */
+uint32_t vm_config_default_cpus(const struct vm_config *config, long online);
 
 /* Host CPUs of a list such as 0-3,6, a bit for each; at least one. The text of an error names the list. */
 int vm_cpu_list_parse(const char *list, uint64_t set[VM_CPU_SET / 64], struct err *err);
