@@ -208,7 +208,6 @@ enum vm_end vm_run(struct vm *vm)
 void vm_finish(struct vm *vm, enum vm_end end, const struct err *why)
 {
 	pthread_mutex_lock(&vm->lock);
-	/* A guest that resets cannot undo that it is to end. */
 	if (vm->end == VM_END_NONE || (vm->end == VM_END_RESET && end == VM_END_STOP)) {
 		vm->end = end;
 		if (why)
