@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# A test of tests/system that no table of tests/check.mk names is run by nobody.
+# A test of tests/system or tests/build that no table of tests/check.mk names is run by nobody.
 use strict;
 use warnings;
 use FindBin;
@@ -15,10 +15,10 @@ sub complaints
 	my $tables = slurp("$root/tests/check.mk") =~ s/^\s*#.*//mgr;
 
 	return map { "$_: no table of tests/check.mk names it" }
-		grep { m{^tests/system/([^/]+\.t)$} && $tables !~ /(^|[\s\/(,])\Q$1\E(?=[\s),]|\z)/ } files($root);
+		grep { m{^tests/(?:system|build)/([^/]+\.t)$} && $tables !~ /(^|[\s\/(,])\Q$1\E(?=[\s),]|\z)/ } files($root);
 }
 
-clean('each system test is in a table', complaints(top()));
+clean('each test is in a table', complaints(top()));
 
 my @good = ('tests/check.mk' => "A := \$(addprefix tests/system/,one.t l1-6.1.t)\nB := tests/system/cli.t x\n",
 	'tests/system/one.t' => '', 'tests/system/l1-6.1.t' => '', 'tests/system/cli.t' => '');
