@@ -60,20 +60,20 @@ int vm_cpu_list_parse(const char *list, uint64_t set[VM_CPU_SET / 64], struct er
 	}
 }
 
-static int check_name(const char *name, struct err *err)
+#define ALNUM "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+bool vm_name_valid(const char *name)
 {
-	static const char alnum[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 	size_t len = strlen(name);
 
-	if (!len || len > VM_NAME_MAX || strspn(name, alnum) == 0)
-		goto wrong;
-	for (const char *s = name; *s; s++)
-		if (!strchr(alnum, *s) && !strchr("._-", *s))
-			goto wrong;
-	return 0;
+	return len > 0 && len <= VM_NAME_MAX && strspn(name, ALNUM) > 0 &&
+	       strspn(name, ALNUM "._-") == len;
+}
 
-wrong:
+static int check_name(const char *name, struct err *err)
+{
+	if (vm_name_valid(name))
+		return 0;
 	return err_set(err, -EINVAL,
 		       "--name: \"%s\" is not a name (1 to %d letters, digits and . _ - with a "
 		       "letter or digit first)",

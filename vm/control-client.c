@@ -191,7 +191,7 @@ static int connect_vm(const char *name, uint64_t deadline, struct control_folder
 	int rc;
 
 	f->fd = -1;
-	if (!control_name_valid(name))
+	if (!vm_name_valid(name))
 		return err_set(
 			err, -EINVAL,
 			"'%s' is not a VM's name: letters, digits, '.', '_' and '-', at most "

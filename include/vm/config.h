@@ -13,7 +13,7 @@
 #include "util/buf.h"
 #include "util/err.h"
 
-#define VM_NAME_MAX   63  /* [A-Za-z0-9][A-Za-z0-9._-]* */
+#define VM_NAME_MAX   63  /* bytes, see vm_name_valid() */
 #define VM_MAX_CPUS   512 /* GICv3's limit in KVM; the host may have a lower one */
 #define VM_MAX_UARTS  4
 #define VM_MEM_UNIT   0x200000 /* RAM comes in 2 MiB, the block size of stage 2 with 4 KiB pages */
@@ -72,6 +72,9 @@ struct vm_config {
 
 /* Defaults, before options. */
 void vm_config_init(struct vm_config *config);
+
+/* [A-Za-z0-9][A-Za-z0-9._-]*, at most VM_NAME_MAX: safe as part of a path. */
+bool vm_name_valid(const char *name);
 
 /* How many vCPUs there are when it is not said, on a host with so many CPUs online. */
 uint32_t vm_config_default_cpus(const struct vm_config *config, long online);

@@ -68,8 +68,8 @@ static void defaults(void **state)
 static void names(void **state)
 {
 	static const char *const right[] = {"a", "0", "guest-17", "A.b_c-d", "x--", "9."};
-	static const char *const wrong[] = {"",	   ".hidden", "-x",  "_x",	 "a/b",	 "..",
-					    "a b", "a\n",     "a:b", "\xc3\xa9", "a\x01"};
+	static const char *const wrong[] = {"",	    ".hidden", "-x",  "_x",  "a/b",	 "..",
+					    "../a", "a b",     "a\n", "a:b", "\xc3\xa9", "a\x01"};
 	char longest[VM_NAME_MAX + 2];
 	struct vm_config c = base();
 
