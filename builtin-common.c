@@ -91,7 +91,7 @@ bool builtin_parse(const struct verb_spec *verb, int argc, char **argv, struct c
 	if (!rc && opts->name && opts->all)
 		rc = err_set(&err, -EINVAL, "both a name (%s) and -a: give one of them",
 			     opts->name);
-	if (!rc && opts->name && !control_name_valid(opts->name))
+	if (!rc && opts->name && !vm_name_valid(opts->name))
 		rc = err_set(&err, -EINVAL,
 			     "'%s' is not a VM's name: letters, digits, '.', '_' and '-', at most "
 			     "%d, a letter or digit first",

@@ -40,6 +40,8 @@ static int run_until_end(struct vm *vm, builtin_load_fn load, void *ctx)
 	do {
 		int rc = arch_machine_build(vm, &err);
 
+		/* "Nothing was started" is not true of a reboot that finds its kernel gone. */
+		err.usage &= !vm->boots;
 		if (rc)
 			return failed(vm, &err);
 		rc = load ? load(vm, ctx, &err) : 0;

@@ -7,6 +7,7 @@
 #include <libfdt.h>
 
 #include "arm/fdt.h"
+#include "vm/config.h"
 
 /* Third cell of an interrupt specifier (bindings/interrupt-controller/arm,gic.yaml). */
 #define IRQ_LEVEL_HIGH 4
@@ -16,8 +17,6 @@
 
 /* PL031's bus clock; nothing depends on its rate, but the primecell binding wants one. */
 #define APB_CLOCK_HZ 24000000
-
-#define GICV2_MAX_CPUS 8
 
 enum phandle { PHANDLE_GIC = 1, PHANDLE_CLOCK };
 
@@ -396,7 +395,7 @@ static void write_tree(struct tree *t, const struct fdt_desc *d)
 
 static int check(const struct fdt_desc *d, struct err *err)
 {
-	if (!d->cpus || (is_gicv2(d) && d->cpus > GICV2_MAX_CPUS))
+	if (!d->cpus || (is_gicv2(d) && d->cpus > VM_GICV2_CPUS))
 		return err_set(err, -EINVAL,
 			       "device tree: %" PRIu32 " CPUs do not go with this GIC", d->cpus);
 	if (d->uarts > FDT_MAX_UARTS || d->rng_seed_len > sizeof(d->rng_seed) ||

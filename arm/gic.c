@@ -18,7 +18,6 @@
 #define ITS_SIZE    (128 * KIB)
 #define CPUIF_SIZE  (64 * KIB) /* GICv2 CPU interface: 8 KiB used */
 #define V2M_SIZE    (64 * KIB)
-#define GICV2_CPUS  8
 
 const char *gic_kind_name(enum fdt_gic kind)
 {
@@ -78,10 +77,10 @@ int gic_choose(struct vm *vm, enum fdt_gic *kind, struct err *err)
 		if (asked != IRQCHIP_AUTO && asked != all[i].asked)
 			continue;
 		*kind = all[i].kind;
-		if ((*kind == FDT_GICV2 || *kind == FDT_GICV2M) && vm->config.cpus > GICV2_CPUS)
+		if ((*kind == FDT_GICV2 || *kind == FDT_GICV2M) && vm->config.cpus > VM_GICV2_CPUS)
 			return err_set(err, -EINVAL,
 				       "--irqchip %s: at most %d vCPUs, -c asks for %u",
-				       gic_kind_name(*kind), GICV2_CPUS, vm->config.cpus);
+				       gic_kind_name(*kind), VM_GICV2_CPUS, vm->config.cpus);
 		return 0;
 	}
 	if (!offers[0])

@@ -43,6 +43,7 @@ static void gicv2m_write(struct device *dev, uint64_t offset, unsigned int len, 
 
 static void gicv2m_release(struct device *dev)
 {
+	pthread_mutex_destroy(&dev->lock);
 	free(dev);
 }
 
@@ -62,6 +63,7 @@ int gicv2m_create(const char *name, const struct irq_line *line, uint32_t first,
 	frame->dev.name = name;
 	frame->dev.ops = &gicv2m_ops;
 	frame->dev.stateless = true;
+	pthread_mutex_init(&frame->dev.lock, NULL);
 	frame->line = *line;
 	frame->first = first;
 	frame->count = count;

@@ -40,8 +40,9 @@ $(CHECK_FUZZ): $(FUZZ_TARGETS)
 		'$(FUZZ_TARGETS)' > $@; chmod +x $@
 
 # The long ones first: two run at a time.
-QUICK_TESTS  := $(CHECK_ARM64) tests/system/cli.t $(sort $(wildcard tests/lint/*.t)) $(UNIT_TESTS)
-SYSTEM_TESTS := $(addprefix tests/system/,l1-6.12.t l1-6.1.t l1-gicv2.t l1-no-mte.t)
+QUICK_TESTS  := $(CHECK_ARM64) tests/system/cli.t tests/build/install.t tests/build/apt.t $(sort $(wildcard tests/lint/*.t)) $(UNIT_TESTS)
+BUILD_TESTS  := tests/build/compilers.t
+SYSTEM_TESTS := $(addprefix tests/system/,l1-6.12.t l1-6.1.t l1-gicv2.t l1-no-mte.t bed.t)
 MORE_TESTS   := $(addprefix tests/system/,l1-7.2.t l1-6.12-16k.t snapshot-across.t)
 
 PROVE := $(UNIT_ENV) prove -j2 --exec ''
@@ -55,13 +56,13 @@ check: ## every test but those of check-all
 	$(Q)tools/setup build check bed testkernel
 	$(Q)tools/testkernel >/dev/null
 	$(Q)$(MAKE) --no-print-directory -j2 all unit system-programs guests $(CHECK_ARM64) $(CHECK_FUZZ)
-	$(Q)$(PROVE) $(SYSTEM_TESTS) $(CHECK_FUZZ) $(QUICK_TESTS)
+	$(Q)$(PROVE) $(SYSTEM_TESTS) $(BUILD_TESTS) $(CHECK_FUZZ) $(QUICK_TESTS)
 
 check-all: ## and the newest host kernel, another page size, everything at full length
 	$(Q)tools/setup build check bed testkernel
 	$(Q)tools/testkernel >/dev/null
 	$(Q)$(MAKE) --no-print-directory -j2 all unit system-programs guests $(CHECK_ARM64) $(CHECK_FUZZ)
-	$(Q)FULL=1 $(PROVE) $(SYSTEM_TESTS) $(MORE_TESTS) $(CHECK_FUZZ) $(QUICK_TESTS)
+	$(Q)FULL=1 $(PROVE) $(SYSTEM_TESTS) $(MORE_TESTS) $(BUILD_TESTS) $(CHECK_FUZZ) $(QUICK_TESTS)
 
 # --- the test bed for people --------------------------------------------------------------------------------------
 demo: ## from nothing to a guest that meets SEGV_MTESERR

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -55,6 +56,7 @@ append(char *line, size_t *len, size_t reserve, const char *fmt, va_list ap)
 static void __attribute__((format(printf, 4, 0)))
 emit(struct log *log, enum log_level level, uint32_t left_out, const char *fmt, va_list ap)
 {
+	struct pollfd p = {.fd = log->fd, .events = POLLOUT};
 	char line[LOG_LINE_MAX], note[48] = "";
 	int saved_errno = errno;
 	size_t len, reserve;
@@ -78,7 +80,15 @@ emit(struct log *log, enum log_level level, uint32_t left_out, const char *fmt, 
 		line[len++] = '\r';
 	line[len++] = '\n';
 
-	/* One write, so that lines of several threads do not mix. What a full pipe refuses is lost. */
+	/*
+	 * A vCPU or the event loop must not wait for whoever reads this: what a full pipe would take later is lost, and
+	 * counted. One write, so that lines of several threads do not mix.
+	 */
+	if (!poll(&p, 1, 0)) {
+		atomic_fetch_add(&log->left_out, left_out + 1);
+		errno = saved_errno;
+		return;
+	}
 	do {
 		n = write(log->fd, line, len);
 	} while (n < 0 && errno == EINTR);

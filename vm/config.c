@@ -60,24 +60,37 @@ int vm_cpu_list_parse(const char *list, uint64_t set[VM_CPU_SET / 64], struct er
 	}
 }
 
-static int check_name(const char *name, struct err *err)
+#define ALNUM "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+bool vm_name_valid(const char *name)
 {
-	static const char alnum[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 	size_t len = strlen(name);
 
-	if (!len || len > VM_NAME_MAX || strspn(name, alnum) == 0)
-		goto wrong;
-	for (const char *s = name; *s; s++)
-		if (!strchr(alnum, *s) && !strchr("._-", *s))
-			goto wrong;
-	return 0;
+	return len > 0 && len <= VM_NAME_MAX && strspn(name, ALNUM) > 0 &&
+	       strspn(name, ALNUM "._-") == len;
+}
 
-wrong:
+static int check_name(const char *name, struct err *err)
+{
+	if (vm_name_valid(name))
+		return 0;
 	return err_set(err, -EINVAL,
 		       "--name: \"%s\" is not a name (1 to %d letters, digits and . _ - with a "
 		       "letter or digit first)",
 		       name, VM_NAME_MAX);
+}
+
+static uint32_t most_cpus(const struct vm_config *config)
+{
+	return config->irqchip == IRQCHIP_GICV2 || config->irqchip == IRQCHIP_GICV2M ? VM_GICV2_CPUS
+										     : VM_MAX_CPUS;
+}
+
+uint32_t vm_config_default_cpus(const struct vm_config *config, long online)
+{
+	if (online < 1)
+		return 1;
+	return online < most_cpus(config) ? (uint32_t)online : most_cpus(config);
 }
 
 static int check_cpus(const struct vm_config *config, struct err *err)
@@ -91,8 +104,7 @@ static int check_cpus(const struct vm_config *config, struct err *err)
 	if (config->irqchip < IRQCHIP_AUTO || config->irqchip > IRQCHIP_GICV3_ITS)
 		return err_set(err, -EINVAL, "--irqchip: %d is not a kind of interrupt controller",
 			       config->irqchip);
-	if ((config->irqchip == IRQCHIP_GICV2 || config->irqchip == IRQCHIP_GICV2M) &&
-	    config->cpus > VM_GICV2_CPUS)
+	if (config->cpus > most_cpus(config))
 		return err_set(err, -EINVAL,
 			       "--cpus: a GICv2 serves at most %d CPUs; for %u take --irqchip "
 			       "gicv3",

@@ -191,7 +191,7 @@ static int connect_vm(const char *name, uint64_t deadline, struct control_folder
 	int rc;
 
 	f->fd = -1;
-	if (!control_name_valid(name))
+	if (!vm_name_valid(name))
 		return err_set(
 			err, -EINVAL,
 			"'%s' is not a VM's name: letters, digits, '.', '_' and '-', at most "
@@ -282,10 +282,7 @@ int control_stop(const char *name, unsigned int seconds, struct err *err)
 		goto out;
 	control_file_name(name, file);
 	(void)fstatat(f.fd, file, &was, AT_SYMLINK_NOFOLLOW);
-	/* -EAGAIN: its guest is rebooting at this moment, in which nothing else can end it. */
-	while ((rc = control_exchange(fd, CONTROL_STOP, NULL, NULL, deadline, err)) == -EAGAIN &&
-	       control_now_ns() < deadline)
-		nap();
+	rc = control_exchange(fd, CONTROL_STOP, NULL, NULL, deadline, err);
 	if (!rc) {
 		rc = wait_for_end(fd, deadline);
 		while (!rc && !has_gone(&f, file, &was)) {

@@ -239,7 +239,7 @@ static bool name_of_file(const char *file, char name[VM_NAME_MAX + 1])
 		return false;
 	memcpy(name, file, len - suffix);
 	name[len - suffix] = '\0';
-	return control_name_valid(name);
+	return vm_name_valid(name);
 }
 
 static int by_name(const void *a, const void *b)
@@ -334,7 +334,7 @@ int control_remove_stale(const char *name, struct err *err)
 	struct control_folder f;
 	int rc;
 
-	if (!control_name_valid(name))
+	if (!vm_name_valid(name))
 		return err_set(err, -EINVAL, "'%s' is not a VM's name", name);
 	control_file_name(name, file);
 	rc = control_folder_open(&f, false, err);

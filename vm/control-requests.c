@@ -86,16 +86,9 @@ static int do_pause(struct vm *vm, bool pause, struct err *err)
 }
 
 /* Ends the loop soon, not now: the server still sends the reply. */
-static int do_stop(struct vm *vm, struct err *err)
+static int do_stop(struct vm *vm)
 {
-	enum vm_end end;
-
 	vm_finish(vm, VM_END_STOP, NULL);
-	pthread_mutex_lock(&vm->lock);
-	end = vm->end;
-	pthread_mutex_unlock(&vm->lock);
-	if (end == VM_END_RESET) /* the first reason stands, and this one is not an end */
-		return err_set(err, -EAGAIN, "the guest is rebooting at this moment: try again");
 	return 0;
 }
 
@@ -170,7 +163,7 @@ static int dispatch(struct vm *vm, uint16_t type, struct rbuf *r, struct wbuf *o
 	case CONTROL_RESUME:
 		return do_pause(vm, false, err);
 	case CONTROL_STOP:
-		return do_stop(vm, err);
+		return do_stop(vm);
 	case CONTROL_REGISTERS:
 		return do_registers(vm, arg, out, err);
 	case CONTROL_SYSRQ:

@@ -11,16 +11,6 @@
 
 #define LENGTH_AT 8 /* offset of the length in a header */
 
-#define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-
-bool control_name_valid(const char *name)
-{
-	size_t len = strlen(name);
-
-	return len > 0 && len <= VM_NAME_MAX && strchr(LETTERS, name[0]) &&
-	       strspn(name, LETTERS "._-") == len;
-}
-
 void control_header_encode(struct wbuf *out, uint16_t type, uint32_t length)
 {
 	wbuf_u32(out, CONTROL_MAGIC);
@@ -177,7 +167,7 @@ int control_info_decode(struct rbuf *r, struct control_info *info)
 	mte = rbuf_u8(r);
 	rbuf_str(r, info->name, sizeof(info->name));
 	if (!r->error && (state >= CONTROL_STATES || mte > 1 || info->cpus > VM_MAX_CPUS ||
-			  !control_name_valid(info->name)))
+			  !vm_name_valid(info->name)))
 		r->error = -EBADMSG;
 	info->state = r->error ? CONTROL_RUNNING : (enum control_state)state;
 	info->mte = mte;

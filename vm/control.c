@@ -436,7 +436,7 @@ int control_server_open_limits(struct vm *vm, const struct control_limits *limit
 	int rc;
 
 	*out = NULL;
-	if (!control_name_valid(vm->name))
+	if (!vm_name_valid(vm->name))
 		return err_set(err, -EINVAL, "'%s' cannot be a VM's name", vm->name);
 	server = calloc(1, sizeof(*server));
 	if (!server)

@@ -4,17 +4,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "vm/control.h"
-#include "vm/fault.h"
+#include "vm/signals.h"
 
 static void finish_kicked(struct event_kick *kick)
 {
@@ -25,51 +23,9 @@ static void finish_kicked(struct event_kick *kick)
 		event_stop(kick->loop);
 }
 
-static void signal_ready(struct event_source *source, uint32_t events)
-{
-	struct vm *vm = source->ctx;
-	struct signalfd_siginfo info;
-
-	(void)events;
-	if (read(source->fd, &info, sizeof(info)) != sizeof(info))
-		return;
-	if (info.ssi_signo != SIGCONT)
-		vm_finish(vm, VM_END_STOP, NULL);
-	else if (vm->serial[0])
-		chardev_resumed(vm->serial[0]);
-}
-
 static void user_quit(void *ctx)
 {
 	vm_finish(ctx, VM_END_STOP, NULL);
-}
-
-/*
- * SIGTERM and its like end the VM in good order; after SIGCONT the terminal is looked at; the vCPUs' signal is for vCPU
- * threads alone.
- */
-static int open_signals(struct vm *vm, struct err *err)
-{
-	sigset_t heard, blocked;
-	int rc;
-
-	sigemptyset(&heard);
-	sigaddset(&heard, SIGTERM);
-	sigaddset(&heard, SIGINT);
-	sigaddset(&heard, SIGHUP);
-	sigaddset(&heard, SIGCONT);
-	blocked = heard;
-	sigaddset(&blocked, VCPU_SIGNAL);
-	pthread_sigmask(SIG_BLOCK, &blocked, NULL);
-	signal(SIGPIPE, SIG_IGN);
-
-	vm->signals.fd = signalfd(-1, &heard, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (vm->signals.fd < 0)
-		return err_sys(err, -errno, "signalfd");
-	vm->signals.ready = signal_ready;
-	vm->signals.ctx = vm;
-	rc = event_add(&vm->loop, &vm->signals, EPOLLIN);
-	return rc ? err_sys(err, rc, "signalfd") : 0;
 }
 
 static int open_kvm(struct vm *vm, struct err *err)
@@ -120,20 +76,12 @@ static uint64_t now_ns(void)
 	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
 
-static uint32_t host_cpus(void)
-{
-	long online = sysconf(_SC_NPROCESSORS_ONLN);
-
-	return online > 0 && online <= VM_MAX_CPUS ? online : 1;
-}
-
-/* Waiting on vm->changed is bounded by nothing but the vCPUs; see vm_pause(). */
 static void init_fields(struct vm *vm, const struct vm_config *config)
 {
 	memset(vm, 0, sizeof(*vm));
 	vm->config = *config;
 	if (!vm->config.cpus)
-		vm->config.cpus = host_cpus();
+		vm->config.cpus = vm_config_default_cpus(config, sysconf(_SC_NPROCESSORS_ONLN));
 	if (config->name)
 		snprintf(vm->name, sizeof(vm->name), "%s", config->name);
 	else
@@ -148,8 +96,8 @@ static void init_fields(struct vm *vm, const struct vm_config *config)
 }
 
 /*
- * The terminal comes first, since its guardian is a child that should inherit as little as possible; the name last, so
- * that a VM that can be seen is one that can be asked.
+ * The serial ports before memory: the terminal's watcher is a fork. The name last, so that a VM that can be seen is one
+ * that can be asked.
  */
 int vm_init(struct vm *vm, const struct vm_config *config, struct err *err)
 {
@@ -162,7 +110,7 @@ int vm_init(struct vm *vm, const struct vm_config *config, struct err *err)
 	if (!rc)
 		rc = event_kick_init(&vm->end_kick, &vm->loop, finish_kicked, vm, err);
 	if (!rc)
-		rc = open_signals(vm, err);
+		rc = vm_signals_open(vm, err);
 	if (!rc)
 		rc = open_serial(vm, err);
 	if (!rc)
@@ -182,10 +130,7 @@ void vm_release(struct vm *vm)
 		if (vm->serial[i])
 			chardev_close(vm->serial[i]);
 	mem_release(&vm->mem);
-	if (vm->signals.fd >= 0) {
-		event_remove(&vm->loop, &vm->signals);
-		close(vm->signals.fd);
-	}
+	vm_signals_close(vm);
 	if (vm->end_kick.source.fd >= 0)
 		event_kick_release(&vm->end_kick);
 	if (vm->loop.epfd >= 0)
@@ -263,7 +208,6 @@ enum vm_end vm_run(struct vm *vm)
 void vm_finish(struct vm *vm, enum vm_end end, const struct err *why)
 {
 	pthread_mutex_lock(&vm->lock);
-	/* A guest that resets cannot undo that it is to end. */
 	if (vm->end == VM_END_NONE || (vm->end == VM_END_RESET && end == VM_END_STOP)) {
 		vm->end = end;
 		if (why)
@@ -273,6 +217,7 @@ void vm_finish(struct vm *vm, enum vm_end end, const struct err *why)
 	event_kick(&vm->end_kick);
 }
 
+/* The wait is bounded by the vCPUs alone: one that waits in the kernel for a page is waited for. */
 void vm_pause(struct vm *vm)
 {
 	pthread_mutex_lock(&vm->lock);

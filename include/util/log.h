@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The running VM's log: lines on a descriptor (stderr), with a level, cut at 1 KiB, one write(2) a line, safe from
- * any thread. What a guest does wrong is logged through log_guest(), which lets a few lines pass and then one in a
- * while with the count of those left out: a guest must not be able to fill a disk.
+ * The running VM's log: lines on a descriptor (stderr), with a level, cut at 1 KiB, one write(2) a line, safe from any
+ * thread. It never waits for a reader: a line that a full pipe does not take is lost. What a guest does wrong is logged
+ * through log_guest(), which lets a few lines pass and then one in a while with the count of those left out: a guest must
+ * not be able to fill a disk.
  */
 #ifndef LKVM_UTIL_LOG_H
 #define LKVM_UTIL_LOG_H

@@ -13,7 +13,7 @@
 #include "util/buf.h"
 #include "util/err.h"
 
-#define VM_NAME_MAX   63  /* [A-Za-z0-9][A-Za-z0-9._-]* */
+#define VM_NAME_MAX   63  /* bytes, see vm_name_valid() */
 #define VM_MAX_CPUS   512 /* GICv3's limit in KVM; the host may have a lower one */
 #define VM_MAX_UARTS  4
 #define VM_MEM_UNIT   0x200000 /* RAM comes in 2 MiB, the block size of stage 2 with 4 KiB pages */
@@ -29,7 +29,7 @@ enum vm_mem_backend { MEM_BACKEND_ANON, MEM_BACKEND_MEMFD };
 struct vm_config {
 	const char *name; /* NULL: guest-PID */
 
-	uint32_t cpus;		   /* 0: as many as the host has online */
+	uint32_t cpus;		   /* 0: see vm_config_default_cpus() */
 	const char *vcpu_affinity; /* host CPU list such as 0-3,6; NULL: free */
 	uint32_t sve_max_vl;	   /* bits, a multiple of 128; 0: the host's */
 	/* Exactly these SVE vector lengths, a bit each (KVM_REG_ARM64_SVE_VLS); all zero: see sve_max_vl. */
@@ -72,6 +72,12 @@ struct vm_config {
 
 /* Defaults, before options. */
 void vm_config_init(struct vm_config *config);
+
+/* [A-Za-z0-9][A-Za-z0-9._-]*, at most VM_NAME_MAX: safe as part of a path. */
+bool vm_name_valid(const char *name);
+
+/* How many vCPUs there are when it is not said, on a host with so many CPUs online. */
+uint32_t vm_config_default_cpus(const struct vm_config *config, long online);
 
 /* Host CPUs of a list such as 0-3,6, a bit for each; at least one. The text of an error names the list. */
 int vm_cpu_list_parse(const char *list, uint64_t set[VM_CPU_SET / 64], struct err *err);

@@ -59,8 +59,6 @@ struct control_vm {
 	bool alive; /* someone listens; else a left-over socket */
 };
 
-/* [A-Za-z0-9][A-Za-z0-9._-]*, at most VM_NAME_MAX: safe as part of a path. */
-bool control_name_valid(const char *name);
 int control_dir(char *path, size_t size, struct err *err);
 /* All names in the folder, sorted; *@vms is malloc'd. A folder that is not there is an empty list. */
 int control_list(struct control_vm **vms, size_t *n, struct err *err);

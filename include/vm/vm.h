@@ -76,7 +76,7 @@ struct vm {
 	bool user_paused;	/* one of them is the user's */
 	bool stopping;		/* threads are to end */
 	uint32_t running;	/* threads not parked and not ended */
-	enum vm_end end;	/* first reason wins */
+	enum vm_end end;	/* see vm_finish() */
 	struct err end_err;
 };
 
@@ -94,7 +94,10 @@ void vm_close(struct vm *vm); /* devices, vCPUs, VM; threads must have ended */
  */
 enum vm_end vm_run(struct vm *vm);
 
-/* Ends the run with that reason. Any thread, also a vCPU's; the first caller's reason stands. */
+/*
+ * Ends the run with that reason. Any thread, also a vCPU's. The first caller's reason stands, but a guest's reset does not
+ * undo a stop: that one stands also when it comes second.
+ */
 void vm_finish(struct vm *vm, enum vm_end end, const struct err *why);
 
 /*

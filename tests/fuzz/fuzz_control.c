@@ -127,7 +127,7 @@ static void read_reply(const uint8_t *data, size_t size, uint8_t kind)
 		return;
 	must(result <= 0 && strlen(text) < sizeof(text));
 	if (kind == 0 && control_info_decode(&r, &info) == 0)
-		must(control_name_valid(info.name) && info.state < CONTROL_STATES);
+		must(vm_name_valid(info.name) && info.state < CONTROL_STATES);
 	else if (kind == 1 && control_stat_decode(&r, &stat) == 0)
 		must(rbuf_left(&r) == (size_t)stat.vcpus * COUNT_KINDS * 8);
 	else if (kind == 2)

@@ -78,7 +78,7 @@ check "the second boot has the new kernel" prints k 40 '^LKVM@LKVM'
 check "and the new initrd" prints k 10 '^extra!'
 rm kernel
 echo again >in
-check "a third without its kernel: exit code 2" ends k 40 2
+check "a third without its kernel: exit code 1, for it was started" ends k 40 1
 check "and says which file is missing" says k.err "kernel 'kernel'"
 check "nothing is left of it" gone_soon k
 

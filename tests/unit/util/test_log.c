@@ -263,13 +263,50 @@ static void limit_holds_for_threads(void **state)
 	assert_true(lines() >= 10 && lines() <= 12);
 }
 
+/* Nobody reads: the next line is lost rather than waited for, and the one after the pipe has room tells of it. */
+static void full_pipe_is_not_waited_for(void **state)
+{
+	char bytes[4096] = "", text[256] = "";
+	struct log log;
+	int pipes[2];
+
+	(void)state;
+	alarm(60); /* what hangs is killed, and so fails */
+	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+	assert_true(fcntl(pipes[1], F_SETPIPE_SZ, 4096) >= 4096);
+	log_init(&log, pipes[1], LOG_DEBUG);
+	for (int room = fcntl(pipes[1], F_GETPIPE_SZ); room > 0; room -= (int)sizeof(bytes))
+		assert_int_equal(write(pipes[1], bytes, sizeof(bytes)), sizeof(bytes));
+
+	errno = EXDEV;
+	log_line(&log, LOG_ERROR, "lost");
+	log_guest(&log, "lost too");
+	assert_int_equal(errno, EXDEV);
+
+	for (int full = fcntl(pipes[1], F_GETPIPE_SZ); full > 0; full -= (int)sizeof(bytes))
+		assert_int_equal(read(pipes[0], bytes, sizeof(bytes)), sizeof(bytes));
+	log_guest(&log, "here");
+	assert_true(read(pipes[0], text, sizeof(text) - 1) > 0);
+	assert_string_equal(text, "lkvm: warning: here (2 more left out before this)\n");
+	close(pipes[0]);
+	close(pipes[1]);
+	alarm(0);
+}
+
 static const struct CMUnitTest tests[] = {
-	cmocka_unit_test(levels_have_words),	   cmocka_unit_test(level_filters),
-	cmocka_unit_test(raw_terminal_gets_crlf),  cmocka_unit_test(controls_are_replaced),
-	cmocka_unit_test(long_lines_are_cut),	   cmocka_unit_test(errno_survives),
-	cmocka_unit_test(guest_is_limited),	   cmocka_unit_test(unlimited_comes_whole),
-	cmocka_unit_test(left_out_are_counted),	   cmocka_unit_test(note_fits_long_lines),
-	cmocka_unit_test(flood_gets_one_a_second), cmocka_unit_test(limit_holds_for_threads),
+	cmocka_unit_test(levels_have_words),
+	cmocka_unit_test(level_filters),
+	cmocka_unit_test(raw_terminal_gets_crlf),
+	cmocka_unit_test(controls_are_replaced),
+	cmocka_unit_test(long_lines_are_cut),
+	cmocka_unit_test(errno_survives),
+	cmocka_unit_test(guest_is_limited),
+	cmocka_unit_test(unlimited_comes_whole),
+	cmocka_unit_test(left_out_are_counted),
+	cmocka_unit_test(note_fits_long_lines),
+	cmocka_unit_test(flood_gets_one_a_second),
+	cmocka_unit_test(limit_holds_for_threads),
+	cmocka_unit_test(full_pipe_is_not_waited_for),
 };
 
 UNIT_MAIN(tests)

@@ -42,7 +42,7 @@ void vm_finish(struct vm *vm, enum vm_end end, const struct err *why)
 {
 	(void)why;
 	pthread_mutex_lock(&vm->lock);
-	if (vm->end == VM_END_NONE)
+	if (vm->end == VM_END_NONE || (vm->end == VM_END_RESET && end == VM_END_STOP))
 		vm->end = end;
 	pthread_mutex_unlock(&vm->lock);
 	fake_of(vm)->finished++;

@@ -68,8 +68,8 @@ static void defaults(void **state)
 static void names(void **state)
 {
 	static const char *const right[] = {"a", "0", "guest-17", "A.b_c-d", "x--", "9."};
-	static const char *const wrong[] = {"",	   ".hidden", "-x",  "_x",	 "a/b",	 "..",
-					    "a b", "a\n",     "a:b", "\xc3\xa9", "a\x01"};
+	static const char *const wrong[] = {"",	    ".hidden", "-x",  "_x",  "a/b",	 "..",
+					    "../a", "a b",     "a\n", "a:b", "\xc3\xa9", "a\x01"};
 	char longest[VM_NAME_MAX + 2];
 	struct vm_config c = base();
 
@@ -116,6 +116,22 @@ static void cpus(void **state)
 	bad(&c, "--irqchip: ");
 	c.irqchip = -1;
 	bad(&c, "--irqchip: ");
+}
+
+static void default_cpus(void **state)
+{
+	struct vm_config c = base();
+
+	(void)state;
+	assert_int_equal(vm_config_default_cpus(&c, -1), 1);
+	assert_int_equal(vm_config_default_cpus(&c, 0), 1);
+	assert_int_equal(vm_config_default_cpus(&c, 80), 80);
+	assert_int_equal(vm_config_default_cpus(&c, VM_MAX_CPUS + 1), VM_MAX_CPUS);
+	c.irqchip = IRQCHIP_GICV2;
+	assert_int_equal(vm_config_default_cpus(&c, 3), 3);
+	assert_int_equal(vm_config_default_cpus(&c, 80), VM_GICV2_CPUS);
+	c.irqchip = IRQCHIP_GICV2M;
+	assert_int_equal(vm_config_default_cpus(&c, 80), VM_GICV2_CPUS);
 }
 
 static void sve(void **state)
@@ -311,6 +327,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(defaults),
 	cmocka_unit_test(names),
 	cmocka_unit_test(cpus),
+	cmocka_unit_test(default_cpus),
 	cmocka_unit_test(sve),
 	cmocka_unit_test(affinity_lists),
 	cmocka_unit_test(memory),

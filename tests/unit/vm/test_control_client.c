@@ -269,35 +269,6 @@ static void stop_says_when_it_did_not(void **state)
 	fake_end(&x->f);
 }
 
-static void *end_reboot(void *arg)
-{
-	const struct timespec step = {.tv_nsec = 100000000};
-	struct fake_vm *f = arg;
-
-	nanosleep(&step, NULL);
-	pthread_mutex_lock(&f->vm.lock);
-	f->vm.end = VM_END_NONE;
-	f->stubborn = false;
-	pthread_mutex_unlock(&f->vm.lock);
-	return NULL;
-}
-
-/* The guest happens to be rebooting: STOP is asked again until it counts. */
-static void stop_outlasts_a_reboot(void **state)
-{
-	struct fixture *x = *state;
-	pthread_t thread;
-
-	assert_int_equal(fake_start(&x->f, "alpha", NULL), 0);
-	x->f.stubborn = true;
-	x->f.vm.end = VM_END_RESET;
-	assert_int_equal(pthread_create(&thread, NULL, end_reboot, &x->f), 0);
-	assert_int_equal(control_stop("alpha", 10, &x->err), 0);
-	pthread_join(thread, NULL);
-	assert_int_equal(x->f.vm.end, VM_END_STOP);
-	fake_join(&x->f);
-}
-
 /* The VM is killed while it ends: its socket stays, and is known for what it is. */
 static void stop_of_one_that_dies(void **state)
 {
@@ -336,7 +307,6 @@ static const struct CMUnitTest tests[] = {
 	TEST(server_that_does_not_read),
 	TEST(names_are_checked_before_they_are_paths),
 	TEST(stop_says_when_it_did_not),
-	TEST(stop_outlasts_a_reboot),
 	TEST(stop_of_one_that_dies),
 };
 

@@ -125,19 +125,6 @@ static void pause_and_resume(void **state)
 	fake_release(&f);
 }
 
-static void stop_tells_if_a_reboot_was_first(void **state)
-{
-	struct fake_vm f;
-
-	(void)state;
-	fake_init(&f, "a");
-	f.vm.end = VM_END_RESET;
-	assert_int_equal(ask_result(&f, CONTROL_STOP, NULL, 0), -EAGAIN);
-	f.vm.end = VM_END_POWER_OFF;
-	assert_int_equal(ask_result(&f, CONTROL_STOP, NULL, 0), 0);
-	fake_release(&f);
-}
-
 static void registers(void **state)
 {
 	static const uint8_t one[4] = {1}, two[4] = {2}, last[4] = {255, 255, 255, 255};
@@ -272,7 +259,6 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(payload_of_another_length_is_refused),
 	cmocka_unit_test(no_machine_no_answer),
 	cmocka_unit_test(pause_and_resume),
-	cmocka_unit_test(stop_tells_if_a_reboot_was_first),
 	cmocka_unit_test(registers),
 	cmocka_unit_test(sysrq),
 	cmocka_unit_test(stat_of_this_process),

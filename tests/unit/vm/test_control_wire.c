@@ -329,31 +329,6 @@ static void stat_round_trip(void **state)
 	wbuf_release(&out);
 }
 
-static void names(void **state)
-{
-	char name[VM_NAME_MAX + 2];
-
-	(void)state;
-	assert_true(control_name_valid("a"));
-	assert_true(control_name_valid("0.b_c-D"));
-	assert_true(control_name_valid("guest-123"));
-	assert_false(control_name_valid(""));
-	assert_false(control_name_valid(".a"));
-	assert_false(control_name_valid("-a"));
-	assert_false(control_name_valid("_a"));
-	assert_false(control_name_valid("a/b"));
-	assert_false(control_name_valid("../a"));
-	assert_false(control_name_valid("a b"));
-	assert_false(control_name_valid("a\n"));
-	assert_false(control_name_valid("\xc3\xa4"));
-	memset(name, 'x', sizeof(name));
-	name[VM_NAME_MAX] = '\0';
-	assert_true(control_name_valid(name));
-	name[VM_NAME_MAX] = 'x';
-	name[VM_NAME_MAX + 1] = '\0';
-	assert_false(control_name_valid(name));
-}
-
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(header_is_pinned),
 	cmocka_unit_test(header_refuses_each_flipped_bit),
@@ -366,7 +341,6 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(info_is_pinned),
 	cmocka_unit_test(info_refuses_what_cannot_be),
 	cmocka_unit_test(stat_round_trip),
-	cmocka_unit_test(names),
 };
 
 UNIT_MAIN(tests)
