@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include "migrate/ram.h"
 #include "migrate/state.h"
 #include "util/io.h"
+#include "vm/arch.h"
 #include "vm/vm.h"
 
 struct restore {
@@ -20,6 +22,16 @@ struct restore {
 	struct wbuf state;
 	char saved_name[VM_NAME_MAX + 1];
 };
+
+/* While the terminal is raw a line feed does not return the carriage. */
+static void print_reasons(const struct wbuf *reasons, bool raw)
+{
+	for (size_t i = 0; i < reasons->len; i++) {
+		if (raw && reasons->data[i] == '\n')
+			fputc('\r', stderr);
+		fputc(reasons->data[i], stderr);
+	}
+}
 
 /* All reasons why this host cannot take it, before any memory is read. */
 static int check_host(struct restore *r, struct err *err)
@@ -31,12 +43,12 @@ static int check_host(struct restore *r, struct err *err)
 	if (kvm < 0)
 		return err_sys(err, -errno, "/dev/kvm");
 	wbuf_init(&compat, SNAP_MAX_STATE);
-	wbuf_init(&reasons, 1 << 16);
+	wbuf_init(&reasons, STATE_REASONS_MAX);
 	rc = snap_reader_compat(r->chain.reader[0], &compat, err);
 	if (!rc)
 		rc = state_compat_check(kvm, &compat, &reasons, err);
 	if (reasons.len) {
-		fprintf(stderr, "%.*s", (int)reasons.len, (const char *)reasons.data);
+		print_reasons(&reasons, false);
 		err_set(err, rc, "%s: it cannot run on this host for the reasons above", r->file);
 	}
 	wbuf_release(&compat);
@@ -65,14 +77,44 @@ static int open_snapshot(struct restore *r, struct vm_config *config, struct err
 	return vm_config_check(config, err);
 }
 
+/* What this host's KVM refuses is told before any memory is read. */
+static int prepare(struct vm *vm, struct restore *r, struct state_options *options,
+		   struct state_loading **loading, struct err *err)
+{
+	struct wbuf reasons;
+	int rc;
+
+	wbuf_init(&reasons, STATE_REASONS_MAX);
+	rc = state_prepare(vm, &r->state, options, &reasons, loading, err);
+	print_reasons(&reasons, vm->log.raw_terminal);
+	if (reasons.len)
+		err_set(err, rc, "it cannot run on this host for the reasons above");
+	wbuf_release(&reasons);
+	return rc;
+}
+
+static int load_ram(struct vm *vm, struct restore *r, struct err *err)
+{
+	int rc = arch_tags_by_kvm(vm, r->opts->tag_walker, err);
+
+	if (!rc)
+		rc = ram_load(&vm->mem, &r->chain, r->opts->threads, err);
+	return rc ? rc : arch_tags_by_kvm(vm, false, err);
+}
+
 static int load(struct vm *vm, void *ctx, struct err *err)
 {
 	struct restore *r = ctx;
-	struct state_options options = {.clock_advance = r->opts->clock == 0};
-	int rc = ram_load(&vm->mem, &r->chain, r->opts->threads, err);
+	struct state_options options = {.clock_advance = r->opts->clock == 0, .copy = true};
+	struct state_loading *loading = NULL;
+	int rc = prepare(vm, r, &options, &loading, err);
 
 	if (!rc)
-		rc = state_load(vm, &r->state, &options, err);
+		rc = load_ram(vm, r, err);
+	if (rc && loading)
+		state_abandon(loading);
+	else if (!rc)
+		rc = state_commit(loading, err);
 	if (rc) {
 		err_prefix(err, "%s", r->file);
 		return rc;
@@ -98,6 +140,49 @@ int builtin_restore(const char *file, const struct restore_opts *opts)
 	wbuf_release(&r.state);
 	snap_chain_close(&r.chain);
 	return rc;
+}
+
+static int try_machine(struct restore *r, const struct vm_config *config, struct err *err)
+{
+	struct state_options options = {.clock_advance = true};
+	struct state_loading *loading = NULL;
+	struct vm *vm = calloc(1, sizeof(*vm));
+	int rc = vm ? vm_init_trial(vm, config, err) : err_set(err, -ENOMEM, "out of memory");
+
+	if (rc) {
+		free(vm);
+		return rc;
+	}
+	rc = arch_machine_build(vm, err);
+	if (!rc) {
+		rc = prepare(vm, r, &options, &loading, err);
+		if (!rc)
+			state_abandon(loading);
+		arch_machine_release(vm);
+	}
+	vm_release(vm);
+	free(vm);
+	return rc;
+}
+
+int builtin_restore_check(const char *file)
+{
+	const struct restore_opts opts = {.threads = 1};
+	struct restore r = {.opts = &opts, .file = file};
+	struct err err = ERR_INIT;
+	struct vm_config config;
+	int rc;
+
+	wbuf_init(&r.state, SNAP_MAX_STATE);
+	rc = open_snapshot(&r, &config, &err);
+	if (!rc) {
+		rc = try_machine(&r, &config, &err);
+		if (rc)
+			err_prefix(&err, "%s", file);
+	}
+	wbuf_release(&r.state);
+	snap_chain_close(&r.chain);
+	return rc ? builtin_failed("snapshot", &err) : EXIT_OK;
 }
 
 int cmd_restore(int argc, char **argv)

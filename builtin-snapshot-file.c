@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* lkvm snapshot info, verify and diff: looking into files, without a VM. */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "arm/compat.h"
 #include "arm/gic.h"
 #include "builtin.h"
 #include "cli.h"
-#include "migrate/state.h"
 #include "state/record.h"
 #include "state/snapchain.h"
 #include "util/json.h"
@@ -103,26 +100,6 @@ static void info_json(struct wbuf *out, const struct snap_info *info, const stru
 	json_end(&j);
 }
 
-/* With --check: the reasons on stderr, and the exit code. */
-static int check_here(const char *file, const struct wbuf *compat)
-{
-	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC), rc;
-	struct err err = ERR_INIT;
-	struct wbuf reasons;
-
-	if (kvm < 0)
-		return err_sys(&err, -errno, "/dev/kvm"), builtin_failed("snapshot", &err);
-	wbuf_init(&reasons, 1 << 16);
-	rc = state_compat_check(kvm, compat, &reasons, &err);
-	if (reasons.len)
-		fprintf(stderr, "%.*s", (int)reasons.len, (const char *)reasons.data);
-	if (rc && !err.msg[0])
-		err_set(&err, rc, "%s: this host cannot restore it for the reasons above", file);
-	wbuf_release(&reasons);
-	close(kvm);
-	return rc ? builtin_failed("snapshot", &err) : EXIT_OK;
-}
-
 int builtin_snapshot_info(const char *file, const struct snapshot_opts *opts)
 {
 	struct err err = ERR_INIT;
@@ -145,7 +122,7 @@ int builtin_snapshot_info(const char *file, const struct snapshot_opts *opts)
 			info_text(&out, snap_chain_info(&chain), &compat);
 		rc = builtin_print("snapshot", &out);
 		if (!rc && opts->check)
-			rc = check_here(file, &bytes);
+			rc = builtin_restore_check(file);
 	}
 	wbuf_release(&bytes);
 	wbuf_release(&out);

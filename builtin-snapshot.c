@@ -165,6 +165,7 @@ static int save(const char *name, const char *file, const struct snapshot_opts *
 	req->level = opts->level;
 	req->threads = opts->threads;
 	req->rate = opts->rate;
+	req->kvm_tags = opts->tag_walker;
 	rc = absolute(file, req->path, &err);
 	if (!rc && opts->base)
 		rc = absolute(opts->base, req->base, &err);

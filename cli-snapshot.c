@@ -29,6 +29,8 @@ static int call_compress(void *values, const char *value, struct err *err)
 	return 0;
 }
 
+static const char *const walker_words[] = {"ldg", "ioctl", NULL};
+
 static const struct opt snapshot_opts[] = {
 	{.name = "live",
 	 .kind = OPT_FLAG,
@@ -62,10 +64,17 @@ static const struct opt snapshot_opts[] = {
 	 .min = 1,
 	 .max = UINT64_MAX,
 	 .help = "Guest memory to go through a second at the most (default no limit)."},
+	{.name = "tag-walker",
+	 .kind = OPT_WORD,
+	 .offset = SNAP(tag_walker),
+	 .arg = "WAY",
+	 .words = walker_words,
+	 .help = "Read memory tags by instructions, or by an ioctl of KVM while the guest stands still, which takes longer "
+		 "(default ldg)."},
 	{.name = "check",
 	 .kind = OPT_FLAG,
 	 .offset = SNAP(check),
-	 .help = "With info: tell whether this host can restore it; exit code 1 if not."},
+	 .help = "With info: tell whether this host can restore it, by building the machine; exit code 1 if not."},
 	{.name = "drop-tags",
 	 .kind = OPT_FLAG,
 	 .offset = SNAP(drop_tags),
@@ -110,6 +119,12 @@ static const struct opt restore_opts[] = {
 	 .arg = "WAY",
 	 .words = clock_words,
 	 .help = "The guest's time: advance by the real time that passed, or keep it as it stood (default advance)."},
+	{.name = "tag-walker",
+	 .kind = OPT_WORD,
+	 .offset = RES(tag_walker),
+	 .arg = "WAY",
+	 .words = walker_words,
+	 .help = "Write memory tags by instructions, or by an ioctl of KVM (default ldg)."},
 	{.name = "threads",
 	 .kind = OPT_U32,
 	 .offset = RES(threads),

@@ -10,10 +10,11 @@
 #include "vm/config.h"
 
 /* Third cell of an interrupt specifier (bindings/interrupt-controller/arm,gic.yaml). */
-#define IRQ_LEVEL_HIGH 4
-#define IRQ_LEVEL_LOW  8
-#define GIC_SPI	       0
-#define GIC_PPI	       1
+#define IRQ_EDGE_RISING 1
+#define IRQ_LEVEL_HIGH	4
+#define IRQ_LEVEL_LOW	8
+#define GIC_SPI		0
+#define GIC_PPI		1
 
 /* PL031's bus clock; nothing depends on its rate, but the primecell binding wants one. */
 #define APB_CLOCK_HZ 24000000
@@ -158,9 +159,9 @@ static uint32_t ppi_flags(const struct fdt_desc *d, uint32_t v2_level)
 	return ((1u << d->cpus) - 1) << 8 | v2_level;
 }
 
-static void prop_spi(struct tree *t, uint32_t intid)
+static void prop_spi(struct tree *t, uint32_t intid, uint32_t flags)
 {
-	const uint32_t cells[] = {GIC_SPI, intid - 32, IRQ_LEVEL_HIGH};
+	const uint32_t cells[] = {GIC_SPI, intid - 32, flags};
 
 	prop_cells(t, "interrupts", cells, 3);
 }
@@ -326,7 +327,7 @@ static void add_uart(struct tree *t, const struct fdt_desc *d, uint32_t i)
 	node_at(t, "serial", d->uart[i].base);
 	prop_str(t, "compatible", "ns16550a");
 	prop_reg(t, &d->uart[i], NULL);
-	prop_spi(t, d->uart_irq[i]);
+	prop_spi(t, d->uart_irq[i], IRQ_LEVEL_HIGH);
 	prop_u32(t, "clock-frequency", d->uart_clock_hz);
 	prop_u32(t, "reg-shift", 0);
 	if (d->uart_fifo)
@@ -350,9 +351,19 @@ static void add_rtc(struct tree *t, const struct fdt_desc *d)
 	node_at(t, "rtc", d->rtc.base);
 	prop_strs(t, "compatible", compatible);
 	prop_reg(t, &d->rtc, NULL);
-	prop_spi(t, d->rtc_irq);
+	prop_spi(t, d->rtc_irq, IRQ_LEVEL_HIGH);
 	prop_u32(t, "clocks", PHANDLE_CLOCK);
 	prop_str(t, "clock-names", "apb_pclk");
+	end(t);
+}
+
+/* bindings/rng/microsoft,vmgenid.yaml. Not under /memory: Linux maps it by itself. */
+static void add_vmgenid(struct tree *t, const struct fdt_desc *d)
+{
+	node_at(t, "rng", d->vmgenid.base);
+	prop_str(t, "compatible", "microsoft,vmgenid");
+	prop_reg(t, &d->vmgenid, NULL);
+	prop_spi(t, d->vmgenid_irq, IRQ_EDGE_RISING);
 	end(t);
 }
 
@@ -388,6 +399,8 @@ static void write_tree(struct tree *t, const struct fdt_desc *d)
 		add_uart(t, d, i);
 	if (d->rtc.size)
 		add_rtc(t, d);
+	if (d->vmgenid.size)
+		add_vmgenid(t, d);
 	if (d->flash.size)
 		add_flash(t, d);
 	end(t);
@@ -399,7 +412,8 @@ static int check(const struct fdt_desc *d, struct err *err)
 		return err_set(err, -EINVAL,
 			       "device tree: %" PRIu32 " CPUs do not go with this GIC", d->cpus);
 	if (d->uarts > FDT_MAX_UARTS || d->rng_seed_len > sizeof(d->rng_seed) ||
-	    (d->pmu && (d->pmu_irq < 16 || d->pmu_irq > 31)) || (d->rtc.size && d->rtc_irq < 32))
+	    (d->pmu && (d->pmu_irq < 16 || d->pmu_irq > 31)) || (d->rtc.size && d->rtc_irq < 32) ||
+	    (d->vmgenid.size && d->vmgenid_irq < 32))
 		return err_set(err, -EINVAL, "device tree: the board's description is wrong");
 	for (uint32_t i = 0; i < d->uarts; i++)
 		if (d->uart_irq[i] < 32)

@@ -20,6 +20,7 @@
 #include "arm/vcpu.h"
 #include "hw/rtc.h"
 #include "hw/uart.h"
+#include "hw/vmgenid.h"
 #include "util/io.h"
 #include "vm/vm.h"
 
@@ -101,7 +102,7 @@ static int build_memory(struct vm *vm, struct err *err)
 	vm->mem.slot_tags = vm->config.mte;
 	vm->mem.tag_prot = vm->config.mte && !vm->config.debug_no_tags ? mte_prot() : 0;
 	vm->mem.sidecar = NULL;
-	rc = vm->mem.tag_prot ? mte_sidecar(&vm->machine->tags, vm->fd, err) : 0;
+	rc = vm->mem.tag_prot ? mte_sidecar(&vm->machine->tags, TAG_WAY_LDG, &vm->mem, err) : 0;
 	if (vm->mem.tag_prot)
 		vm->mem.sidecar = &vm->machine->tags.sidecar;
 	if (!rc)
@@ -233,6 +234,31 @@ static int build_rtc(struct vm *vm, struct err *err)
 	return rc;
 }
 
+/*
+ * The guest may map what it is told is memory as it likes, so this is memory, which can hold tags. Read-only: no guest writes
+ * the number.
+ */
+static int build_vmgenid(struct vm *vm, struct err *err)
+{
+	const struct mem_spec spec = {
+		.name = "vmgenid",
+		.gpa = MAP_VMGENID_BASE,
+		.size = MAP_VMGENID_SIZE,
+		.readonly = true,
+	};
+	struct irq_line line = gic_line(vm, MAP_VMGENID_IRQ);
+	struct device *dev;
+	int rc = mem_add(&vm->mem, &spec, err);
+
+	if (!rc)
+		rc = vmgenid_create("vmgenid", &vm->mem, spec.gpa, &line, &dev, err);
+	if (!rc)
+		rc = device_register(&vm->devices, dev, err);
+	vm->machine->fdt.vmgenid = (struct fdt_range){spec.gpa, VMGENID_SIZE};
+	vm->machine->fdt.vmgenid_irq = MAP_VMGENID_IRQ;
+	return rc;
+}
+
 /* Contents are copied: a file mapping could not hold the tags that the guest may put on it. */
 static int build_flash(struct vm *vm, struct err *err)
 {
@@ -335,11 +361,15 @@ struct board_part {
 
 static const struct board_part board[] = {
 	{"vm", build_vm}, /* address bits, MTE: before vCPUs and memory */
-	{"memory", build_memory}, {"vcpus", build_vcpus},
+	{"memory", build_memory},
+	{"vcpus", build_vcpus},
 	{"gic", build_gic},	  /* counts the vCPUs */
 	{"pvtime", build_pvtime}, /* and PMU: wants a GIC */
-	{"uarts", build_uarts},	  {"rtc", build_rtc},
-	{"flash", build_flash},	  {"software", build_software},
+	{"uarts", build_uarts},
+	{"rtc", build_rtc},
+	{"vmgenid", build_vmgenid},
+	{"flash", build_flash},
+	{"software", build_software},
 	{"fdt", build_fdt},   /* describes all of the above */
 	{"seal", build_seal}, /* all mappings are there */
 };
@@ -369,6 +399,13 @@ void arch_machine_release(struct vm *vm)
 	free((void *)vm->machine->fdt.mpidr);
 	free(vm->machine);
 	vm->machine = NULL;
+}
+
+int arch_tags_by_kvm(struct vm *vm, bool kvm, struct err *err)
+{
+	if (!vm->mem.sidecar)
+		return 0;
+	return mte_sidecar(&vm->machine->tags, kvm ? TAG_WAY_IOCTL : TAG_WAY_LDG, &vm->mem, err);
 }
 
 int arch_sysrq(struct vm *vm, char key, struct err *err)

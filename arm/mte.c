@@ -81,21 +81,34 @@ static int get_tags(void *ctx, uint8_t *host, uint64_t gpa, uint64_t len, uint8_
 		    struct err *err)
 {
 	const struct tag_area area = {.base = host, .gpa = gpa, .size = len};
+	const struct mte_tags *tags = ctx;
 
-	return tags_read(ctx, &area, 0, len, out, err);
+	return tags_read(&tags->walker, &area, 0, len, out, err);
+}
+
+static bool is_readonly(const struct mem *mem, uint64_t gpa)
+{
+	for (unsigned int i = 0; i < mem->n; i++)
+		if (gpa - mem->banks[i].spec.gpa < mem->banks[i].spec.size)
+			return mem->banks[i].spec.readonly;
+	return false;
 }
 
 static int put_tags(void *ctx, uint8_t *host, uint64_t gpa, uint64_t len, const uint8_t *in,
 		    struct err *err)
 {
 	const struct tag_area area = {.base = host, .gpa = gpa, .size = len};
+	const struct mte_tags *tags = ctx;
+	struct tag_walker walker = tags->walker;
 
-	return tags_write(ctx, &area, 0, len, in, err);
+	if (is_readonly(tags->mem, gpa))
+		walker.way = TAG_WAY_LDG;
+	return tags_write(&walker, &area, 0, len, in, err);
 }
 
-int mte_sidecar(struct mte_tags *tags, int vm_fd, struct err *err)
+int mte_sidecar(struct mte_tags *tags, enum tag_way way, const struct mem *mem, struct err *err)
 {
-	tags->sidecar =
-		(struct mem_sidecar){.get = get_tags, .put = put_tags, .ctx = &tags->walker};
-	return tags_init(&tags->walker, TAG_WAY_LDG, vm_fd, err);
+	tags->sidecar = (struct mem_sidecar){.get = get_tags, .put = put_tags, .ctx = tags};
+	tags->mem = mem;
+	return tags_init(&tags->walker, way, mem->vm_fd, err);
 }

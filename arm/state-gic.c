@@ -6,7 +6,8 @@
  *
  * Offsets: Arm IHI 0069 (GICv3) chapter 12, IHI 0048 (GICv2) chapter 4. Order: devices/arm-vgic-v3.rst: GICD_IIDR first,
  * configuration before pending, PROPBASER and PENDBASER before GICR_CTLR. A controller that was just created has zeroes
- * where the ISxxxR registers are, so setting bits is enough.
+ * where the ISxxxR registers are, so setting bits is enough. GICR_CTLR and GITS_CTLR switch on what lives in RAM: they are
+ * written when that is loaded, after all others.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -107,6 +108,14 @@ static const struct reg_run its_runs[] = {
 };
 
 #define GITS_CTLR 0
+#define GICR_CTLR 0
+
+/* Makes KVM read guest memory, or act on what is in it. */
+static bool needs_ram(uint32_t group, uint64_t attr)
+{
+	return (group == REDIST && (uint32_t)attr == GICR_CTLR) ||
+	       (group == ITS && attr == GITS_CTLR);
+}
 
 static void runs_of(enum fdt_gic kind, const struct reg_run **runs, uint32_t *n)
 {
@@ -340,27 +349,49 @@ static int apply_reg(int fd, const struct gic_reg *reg, struct err *err)
 		  : 0;
 }
 
-int gic_state_apply(const struct gic *gic, const struct gic_state *state, struct err *err)
+/* Those that need RAM, or those that do not. */
+static int apply_some(int fd, const struct gic_state *state, bool ram, struct err *err)
 {
 	int rc = 0;
 
 	for (uint32_t i = 0; i < state->nregs && !rc; i++)
-		rc = apply_reg(gic->fd, &state->regs[i], err);
+		if (needs_ram(state->regs[i].group, state->regs[i].attr) == ram)
+			rc = apply_reg(fd, &state->regs[i], err);
 	return rc;
 }
 
-int its_state_apply(const struct gic *gic, const struct gic_state *state, struct err *err)
+static int apply_first(int fd, const struct gic_state *state, const char *what,
+		       struct wbuf *reasons)
 {
-	int rc = 0;
+	struct err why = ERR_INIT;
 
-	for (uint32_t i = 0; i < state->nregs && !rc; i++) {
-		if (state->regs[i].attr == GITS_CTLR)
-			rc = control(gic->its_fd, KVM_DEV_ARM_ITS_RESTORE_TABLES, "ITS tables",
-				     err);
-		if (!rc)
-			rc = apply_reg(gic->its_fd, &state->regs[i], err);
-	}
-	return rc;
+	if (!apply_some(fd, state, false, &why))
+		return 0;
+	err_prefix(&why, "%s", what);
+	state_refused(reasons, &why);
+	return -EOPNOTSUPP;
+}
+
+int gic_state_apply(const struct gic *gic, const struct gic_state *state, struct wbuf *reasons)
+{
+	return apply_first(gic->fd, state, gic_kind_name(gic->kind), reasons);
+}
+
+int gic_state_start(const struct gic *gic, const struct gic_state *state, struct err *err)
+{
+	return apply_some(gic->fd, state, true, err);
+}
+
+int its_state_apply(const struct gic *gic, const struct gic_state *state, struct wbuf *reasons)
+{
+	return apply_first(gic->its_fd, state, "ITS", reasons);
+}
+
+int its_state_start(const struct gic *gic, const struct gic_state *state, struct err *err)
+{
+	int rc = control(gic->its_fd, KVM_DEV_ARM_ITS_RESTORE_TABLES, "ITS tables", err);
+
+	return rc ? rc : apply_some(gic->its_fd, state, true, err);
 }
 
 void gic_state_release(struct gic_state *state)

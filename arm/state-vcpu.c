@@ -277,32 +277,35 @@ static int apply_reg(struct vcpu *vcpu, const struct vcpu_state *state,
 
 /* Firmware registers first: they decide what the others may be (PSCI version, hypercalls). */
 static int apply_regs(struct vcpu *vcpu, const struct vcpu_state *state, bool firmware,
-		      struct err *err)
+		      struct wbuf *reasons)
 {
+	int refused = 0;
+
 	for (uint32_t i = 0; i < state->nregs; i++) {
 		const struct reg_value *value = &state->regs[i];
-		int rc;
+		struct err why = ERR_INIT;
 
 		if (is_counter(value->id) || is_build_time(value->id) ||
 		    is_firmware(value->id) != firmware)
 			continue;
-		rc = apply_reg(vcpu, state, value, err);
-		if (rc)
-			return rc;
+		if (apply_reg(vcpu, state, value, &why)) {
+			state_refused(reasons, &why);
+			refused = -EOPNOTSUPP;
+		}
 	}
-	return 0;
+	return refused;
 }
 
-int vcpu_state_apply(struct vcpu *vcpu, const struct vcpu_state *state, struct err *err)
+int vcpu_state_apply(struct vcpu *vcpu, const struct vcpu_state *state, struct wbuf *reasons,
+		     struct err *err)
 {
 	struct kvm_mp_state mp = {.mp_state = state->mp_state};
 	struct kvm_vcpu_events events = {0};
-	int rc = apply_regs(vcpu, state, true, err);
+	int firmware = apply_regs(vcpu, state, true, reasons);
+	int rc = apply_regs(vcpu, state, false, reasons);
 
-	if (!rc)
-		rc = apply_regs(vcpu, state, false, err);
-	if (rc)
-		return rc;
+	if (firmware || rc)
+		return -EOPNOTSUPP;
 	events.exception.serror_pending = state->serror_pending;
 	events.exception.serror_has_esr = state->serror_has_esr;
 	events.exception.ext_dabt_pending = state->ext_dabt_pending;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The architecture's part of saved state: which records there are, and the order in which KVM takes them back. RAM is
- * loaded before any of this is applied, since the controllers' tables are in it.
+ * The architecture's part of saved state: which records there are, and the order in which KVM takes them back. What KVM can
+ * refuse comes before RAM is loaded; what makes it look into RAM, where the controllers' tables are, comes after.
  */
 #include "arm/state.h"
 
@@ -20,6 +20,12 @@ struct arch_state {
 	struct clock_state clock;
 	bool have_gic, have_its, have_clock;
 };
+
+void state_refused(struct wbuf *reasons, const struct err *why)
+{
+	wbuf_bytes(reasons, why->msg, strlen(why->msg));
+	wbuf_bytes(reasons, "\n", 1);
+}
 
 static int save_vcpus(struct vm *vm, struct wbuf *out, struct err *err)
 {
@@ -136,26 +142,39 @@ static int check_complete(const struct arch_state *state, struct err *err)
 	return 0;
 }
 
+/* The distributor and redistributors after the vCPUs' affinity. What one vCPU is refused, the next would be too. */
+int arch_state_prepare(struct arch_state *state, struct wbuf *reasons, struct err *err)
+{
+	struct vm *vm = state->vm;
+	const struct gic *gic = &vm->machine->gic;
+	int rc = check_complete(state, err), gic_rc;
+
+	if (rc)
+		return rc;
+	for (uint32_t i = 0; i < vm->config.cpus && !rc; i++)
+		rc = vcpu_state_apply(&vm->vcpus[i], &state->vcpus[i], reasons, err);
+	if (rc && rc != -EOPNOTSUPP)
+		return rc;
+	gic_rc = gic_state_apply(gic, &state->gic, reasons);
+	if (!gic_rc && gic->its_fd >= 0)
+		gic_rc = its_state_apply(gic, &state->its, reasons);
+	return rc ? rc : gic_rc;
+}
+
 /*
- * The counter before the timers' compare values mean anything; the distributor and redistributors after the vCPUs'
- * affinity; the ITS last, whose tables refer to redistributors.
+ * The counter as late as can be: a guest whose time stood still does not lose the time that its RAM took. The ITS last, whose
+ * tables refer to redistributors.
  */
 int arch_state_commit(struct arch_state *state, bool clock_advance, uint64_t *away_ns,
 		      struct err *err)
 {
 	struct vm *vm = state->vm;
 	const struct gic *gic = &vm->machine->gic;
-	int rc = check_complete(state, err);
+	int rc = gic_state_start(gic, &state->gic, err);
 
-	if (!rc)
-		rc = clock_state_apply(vm, &state->clock, clock_advance, away_ns, err);
-	for (uint32_t i = 0; i < vm->config.cpus && !rc; i++)
-		rc = vcpu_state_apply(&vm->vcpus[i], &state->vcpus[i], err);
-	if (!rc)
-		rc = gic_state_apply(gic, &state->gic, err);
 	if (!rc && gic->its_fd >= 0)
-		rc = its_state_apply(gic, &state->its, err);
-	return rc;
+		rc = its_state_start(gic, &state->its, err);
+	return rc ? rc : clock_state_apply(vm, &state->clock, clock_advance, away_ns, err);
 }
 
 void arch_state_release(struct arch_state *state)

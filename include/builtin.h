@@ -39,6 +39,8 @@ int builtin_snapshot_verify(const char *file, const struct snapshot_opts *opts);
 int builtin_snapshot_diff(const char *one, const char *other, const struct snapshot_opts *opts);
 struct restore_opts;
 int builtin_restore(const char *file, const struct restore_opts *opts);
+/* Whether it would come to the point where memory is read: the machine is built, and never run. */
+int builtin_restore_check(const char *file);
 int builtin_snapshot_merge(const char *file, const char *out, const struct snapshot_opts *opts);
 
 /* --- What the verbs about running VMs share (builtin-common.c) --- */

@@ -35,7 +35,8 @@ struct control_opts {
 struct snapshot_opts {
 	bool live, stop, check, drop_tags, json;
 	const char *base;
-	int codec; /* enum snap_codec */
+	int codec;	/* enum snap_codec */
+	int tag_walker; /* 0: ldg, 1: ioctl */
 	int level;
 	uint32_t threads;
 	uint64_t rate;
@@ -45,7 +46,8 @@ struct snapshot_opts {
 struct restore_opts {
 	const char *name;
 	bool paused;
-	int clock; /* 0: advance, 1: keep */
+	int clock;	/* 0: advance, 1: keep */
+	int tag_walker; /* as above */
 	uint32_t threads;
 	const char *kernel, *initrd, *params;
 };

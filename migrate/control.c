@@ -30,6 +30,7 @@ void snapshot_request_encode(const struct snapshot_request *req, struct wbuf *ou
 	wbuf_u8(out, req->level);
 	wbuf_u32(out, req->threads);
 	wbuf_u64(out, req->rate);
+	wbuf_u8(out, req->kvm_tags);
 }
 
 static bool read_flag(struct rbuf *in)
@@ -52,6 +53,7 @@ int snapshot_request_decode(struct rbuf *in, struct snapshot_request *req, struc
 	req->level = rbuf_u8(in);
 	req->threads = rbuf_u32(in);
 	req->rate = rbuf_u64(in);
+	req->kvm_tags = read_flag(in);
 	if (rbuf_done(in))
 		return err_set(err, -EBADMSG, "the request is malformed");
 	if (req->path[0] != '/' || (req->base[0] && req->base[0] != '/'))

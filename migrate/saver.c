@@ -225,6 +225,8 @@ _Noreturn void saver_main(const struct saver_input *input, pid_t vm, int pipe)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	close_others(&s);
+	if (input->tags)
+		input->mem->sidecar = input->tags; /* this process's own */
 	msg.rc = save(&s, &info, &msg.err);
 	msg.file_bytes = info.file_size;
 	msg.data_bytes = info.data_bytes;

@@ -15,6 +15,8 @@
 
 #include "migrate/saver.h"
 #include "migrate/state.h"
+#include "migrate/tag-copy.h"
+#include "vm/arch.h"
 #include "vm/vm.h"
 
 struct snapshot_job {
@@ -182,9 +184,22 @@ static int start_child(struct snapshot_job *job, const struct saver_input *input
 	return event_add(&job->vm->loop, &job->pipe, EPOLLIN);
 }
 
+/* KVM knows the child's memory no more than any stranger's, so it is asked before there is a child. */
+static int collect_tags(struct vm *vm, struct tag_copy *copy, struct err *err)
+{
+	struct err ignored = ERR_INIT;
+	int rc = arch_tags_by_kvm(vm, true, err);
+
+	if (!rc)
+		rc = tag_copy_init(copy, &vm->mem, err);
+	(void)arch_tags_by_kvm(vm, false, &ignored);
+	return rc;
+}
+
 static int save_everything(struct snapshot_job *job, struct err *err)
 {
 	struct saver_input input = {.req = &job->req, .mem = &job->vm->mem};
+	struct tag_copy copy = {.mem = NULL};
 	int rc;
 
 	if (getrandom(input.uuid, sizeof(input.uuid), 0) != sizeof(input.uuid))
@@ -192,8 +207,13 @@ static int save_everything(struct snapshot_job *job, struct err *err)
 	wbuf_init(&input.compat, SNAP_MAX_STATE);
 	wbuf_init(&input.state, SNAP_MAX_STATE);
 	rc = state_save(job->vm, &input.compat, &input.state, err);
+	if (!rc && job->req.kvm_tags && job->vm->mem.sidecar) {
+		rc = collect_tags(job->vm, &copy, err);
+		input.tags = &copy.sidecar;
+	}
 	if (!rc)
 		rc = start_child(job, &input, err);
+	tag_copy_release(&copy);
 	wbuf_release(&input.compat);
 	wbuf_release(&input.state);
 	return rc;

@@ -2,6 +2,7 @@
 #include "migrate/state.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "state/record.h"
@@ -159,37 +160,94 @@ static int load_record(struct vm *vm, struct arch_state *arch, struct record *re
 	}
 }
 
-int state_load(struct vm *vm, const struct wbuf *state, struct state_options *options,
-	       struct err *err)
-{
+struct state_loading {
+	struct vm *vm;
 	struct arch_state *arch;
-	uint64_t away_ns = 0, loaded = 0;
+	struct state_options options;
+};
+
+static int load_records(struct state_loading *l, const struct wbuf *state,
+			struct state_options *options, struct err *err)
+{
+	uint64_t loaded = 0;
 	struct record rec;
 	struct rbuf in;
-	int rc = arch_state_begin(vm, &arch, err);
+	int rc;
 
-	if (rc)
-		return rc;
 	rbuf_init(&in, state->data, state->len);
 	while ((rc = record_next(&in, &rec, err)) > 0) {
-		rc = load_record(vm, arch, &rec, options, &loaded, err);
+		rc = load_record(l->vm, l->arch, &rec, options, &loaded, err);
 		if (rc)
-			break;
+			return rc;
 	}
+	return rc ? rc : check_devices(l->vm, loaded, err);
+}
+
+int state_prepare(struct vm *vm, const struct wbuf *state, struct state_options *options,
+		  struct wbuf *reasons, struct state_loading **out, struct err *err)
+{
+	struct state_loading *l = calloc(1, sizeof(*l));
+	int rc;
+
+	if (!l)
+		return err_set(err, -ENOMEM, "no memory for the machine's state");
+	l->vm = vm;
+	rc = arch_state_begin(vm, &l->arch, err);
+	if (rc) {
+		free(l);
+		return rc;
+	}
+	rc = load_records(l, state, options, err);
 	if (!rc)
-		rc = check_devices(vm, loaded, err);
-	if (!rc)
-		rc = arch_state_commit(arch, options->clock_advance, &away_ns, err);
-	for (struct device *dev = vm->devices.first; dev && !rc; dev = dev->next) {
+		rc = arch_state_prepare(l->arch, reasons, err);
+	if (rc) {
+		state_abandon(l);
+		return rc;
+	}
+	l->options = *options;
+	*out = l;
+	return 0;
+}
+
+int state_commit(struct state_loading *l, struct err *err)
+{
+	uint64_t away_ns = 0;
+	int rc = arch_state_commit(l->arch, l->options.clock_advance, &away_ns, err);
+
+	for (struct device *dev = l->vm->devices.first; dev && !rc; dev = dev->next) {
 		device_lock(dev);
-		if (dev->ops->stood_still && !options->clock_advance)
+		if (dev->ops->stood_still && !l->options.clock_advance)
 			dev->ops->stood_still(dev, away_ns);
 		if (dev->ops->loaded)
 			dev->ops->loaded(dev);
+		if (dev->ops->copied && l->options.copy)
+			dev->ops->copied(dev);
 		device_unlock(dev);
 	}
-	arch_state_release(arch);
+	state_abandon(l);
 	return rc;
+}
+
+void state_abandon(struct state_loading *l)
+{
+	arch_state_release(l->arch);
+	free(l);
+}
+
+int state_load(struct vm *vm, const struct wbuf *state, struct state_options *options,
+	       struct err *err)
+{
+	struct state_loading *l;
+	struct wbuf reasons;
+	int rc;
+
+	wbuf_init(&reasons, STATE_REASONS_MAX);
+	rc = state_prepare(vm, state, options, &reasons, &l, err);
+	if (reasons.len)
+		err_set(err, rc, "%.*s", (int)strcspn((const char *)reasons.data, "\n"),
+			(const char *)reasons.data);
+	wbuf_release(&reasons);
+	return rc ? rc : state_commit(l, err);
 }
 
 int state_compat_check(int kvm_fd, const struct wbuf *compat, struct wbuf *reasons, struct err *err)

@@ -4,16 +4,18 @@
 
 # --- programs of the system tests: helpers in L1, and their bare-metal guest --------------------------------------
 SYSTEM_B        := $(B)/system
-SYSTEM_HELPERS  := $(addprefix $(SYSTEM_B)/,ptyrun inject hostile slowcat memdump)
+SYSTEM_HELPERS  := $(addprefix $(SYSTEM_B)/,ptyrun inject hostile slowcat memdump spoil)
 SYSTEM_PROGRAMS := $(SYSTEM_HELPERS) $(SYSTEM_B)/monitor.img
 OBJCOPY         ?= $(CROSS_COMPILE)objcopy
 ifeq ($(origin OBJCOPY),default)
 OBJCOPY         := $(CROSS_COMPILE)objcopy
 endif
 
+$(SYSTEM_B)/spoil: tests/unit/state/snap-resign.h $(B)/obj/state/checksum.o
 $(SYSTEM_HELPERS): $(SYSTEM_B)/%: tests/system/%.c $(B)/.libs-found
 	@mkdir -p $(@D)
-	$(call say,CC,$@)$(CC) $(LKVM_CPPFLAGS) -std=gnu11 $(TARGET_FLAGS) -O2 $(WARN) -static -o $@ $<
+	$(call say,CC,$@)$(CC) $(LKVM_CPPFLAGS) -Itests/unit/state -std=gnu11 $(TARGET_FLAGS) -O2 $(WARN) -static -o $@ \
+		$(filter %.c %.o,$^)
 
 # Linked to the start of RAM, where it runs without an MMU: no unaligned access, no vectors.
 $(SYSTEM_B)/monitor.img: tests/system/guest/monitor.c $(B)/.libs-found

@@ -99,27 +99,39 @@ static void init_fields(struct vm *vm, const struct vm_config *config)
  * The serial ports before memory: the terminal's watcher is a fork. The name last, so that a VM that can be seen is one
  * that can be asked.
  */
-int vm_init(struct vm *vm, const struct vm_config *config, struct err *err)
+static int init(struct vm *vm, bool trial, struct err *err)
 {
-	int rc;
+	int rc = open_kvm(vm, err);
 
-	init_fields(vm, config);
-	rc = open_kvm(vm, err);
 	if (!rc)
 		rc = event_loop_init(&vm->loop, err);
 	if (!rc)
 		rc = event_kick_init(&vm->end_kick, &vm->loop, finish_kicked, vm, err);
-	if (!rc)
+	if (!rc && !trial)
 		rc = vm_signals_open(vm, err);
 	if (!rc)
 		rc = open_serial(vm, err);
 	if (!rc)
 		rc = mem_init(&vm->mem, err);
-	if (!rc)
+	if (!rc && !trial)
 		rc = control_server_open(vm, &vm->control, err);
 	if (rc)
 		vm_release(vm);
 	return rc;
+}
+
+int vm_init(struct vm *vm, const struct vm_config *config, struct err *err)
+{
+	init_fields(vm, config);
+	return init(vm, false, err);
+}
+
+int vm_init_trial(struct vm *vm, const struct vm_config *config, struct err *err)
+{
+	init_fields(vm, config);
+	vm->config.tty[0] = true; /* not on the terminal of who asks */
+	vm->log.level = LOG_ERROR;
+	return init(vm, true, err);
 }
 
 void vm_release(struct vm *vm)

@@ -51,6 +51,8 @@ struct fdt_desc {
 
 	struct fdt_range rtc;
 	uint32_t rtc_irq;
+	struct fdt_range vmgenid;
+	uint32_t vmgenid_irq;
 	struct fdt_range flash; /* read-only memory-mapped ("mtd-rom") */
 };
 

@@ -22,14 +22,16 @@ int mte_prot(void);
 int mte_check_host(int kvm_fd, struct err *err);
 
 /*
- * The tags of guest memory as the bytes that travel beside a page (vm/memory.h). @tags must stay put while it is in use.
+ * The tags of guest memory as the bytes that travel beside a page (vm/memory.h). @tags must stay put while it is in use. KVM
+ * writes no tags to read-only slots: those are written by instructions in both ways.
  */
 struct mte_tags {
 	struct tag_walker walker;
+	const struct mem *mem;
 	struct mem_sidecar sidecar;
 };
 
-int mte_sidecar(struct mte_tags *tags, int vm_fd, struct err *err);
+int mte_sidecar(struct mte_tags *tags, enum tag_way way, const struct mem *mem, struct err *err);
 
 /* On the VM, after KVM_CREATE_VM and before any vCPU and any memory slot. */
 int mte_enable(int vm_fd, struct err *err);

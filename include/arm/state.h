@@ -35,14 +35,18 @@ struct vcpu_state {
 	uint32_t nregs;
 };
 
+/* A line more for whoever looks for a host: callers go on after it, so that the list is whole. */
+void state_refused(struct wbuf *reasons, const struct err *why);
+
 int vcpu_state_save(struct vcpu *vcpu, struct wbuf *out, struct err *err);
 int vcpu_state_decode(struct rbuf *in, struct vcpu_state *state, struct err *err);
 /*
  * All registers but the counters (clock_state_apply). A register whose value is as it should be is not written, so that
  * those KVM holds fixed are compared; one that differs and cannot be set is refused by id, unless it says less than this
- * host has. docs/snapshot.md has the table.
+ * host has. docs/snapshot.md has the table. Each that is refused is a line in @reasons, and -EOPNOTSUPP the result.
  */
-int vcpu_state_apply(struct vcpu *vcpu, const struct vcpu_state *state, struct err *err);
+int vcpu_state_apply(struct vcpu *vcpu, const struct vcpu_state *state, struct wbuf *reasons,
+		     struct err *err);
 void vcpu_state_release(struct vcpu_state *state);
 
 /* The virtual counter and the wall clock at the moment of saving. */
@@ -79,12 +83,18 @@ struct gic_state {
 int gic_state_save(struct vm *vm, const struct gic *gic, struct wbuf *out, struct err *err);
 int gic_state_decode(struct rbuf *in, const struct vm *vm, const struct gic *gic,
 		     struct gic_state *state, struct err *err);
-int gic_state_apply(const struct gic *gic, const struct gic_state *state, struct err *err);
+/*
+ * Before RAM is loaded: all registers but those that make KVM look into it. After the first that is refused, one line in
+ * @reasons, no other makes sense.
+ */
+int gic_state_apply(const struct gic *gic, const struct gic_state *state, struct wbuf *reasons);
+/* The rest of them: RAM is loaded, and holds the tables. The same for the ITS. */
+int gic_state_start(const struct gic *gic, const struct gic_state *state, struct err *err);
 void gic_state_release(struct gic_state *state);
 
 int its_state_save(const struct gic *gic, struct wbuf *out, struct err *err);
 int its_state_decode(struct rbuf *in, struct gic_state *state, struct err *err);
-/* RAM holds the tables by now. */
-int its_state_apply(const struct gic *gic, const struct gic_state *state, struct err *err);
+int its_state_apply(const struct gic *gic, const struct gic_state *state, struct wbuf *reasons);
+int its_state_start(const struct gic *gic, const struct gic_state *state, struct err *err);
 
 #endif

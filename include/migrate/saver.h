@@ -17,6 +17,8 @@
 struct saver_input {
 	const struct snapshot_request *req;
 	struct mem *mem;
+	const struct mem_sidecar
+		*tags; /* what mem->sidecar is to be in the child, if not what it is; or NULL */
 	struct wbuf compat, state;
 	uint8_t uuid[16];
 };

@@ -30,6 +30,7 @@ struct snapshot_request {
 	uint32_t threads;
 	uint64_t rate;	/* bytes of guest memory a second; 0: no limit */
 	bool drop_tags; /* for tests */
+	bool kvm_tags; /* tags are collected by KVM, before the fork: the guest stands still meanwhile */
 };
 
 void snapshot_request_encode(const struct snapshot_request *req, struct wbuf *out);

@@ -14,6 +14,8 @@
 
 struct vm;
 
+#define STATE_REASONS_MAX (1 << 16) /* bytes of lines about why a host cannot take a machine */
+
 /* The VM is paused. @compat: one RECORD_COMPAT; @state: all the others up to RECORD_END. */
 int state_save(struct vm *vm, struct wbuf *compat, struct wbuf *state, struct err *err);
 
@@ -23,10 +25,23 @@ int state_config(const struct wbuf *state, struct vm_config *config, char name[V
 
 struct state_options {
 	bool clock_advance; /* else the guest's time stood still while it was away */
+	bool copy;	    /* others may go on from the same state: devices are told (VMGenID) */
 	bool paused;	    /* out: the user had paused it */
 };
 
-/* Into the machine that was built, RAM loaded. Decodes and checks all of it before the first bit is applied. */
+/*
+ * Into the machine that was built, in two steps. The first comes before RAM is read: it decodes and checks all of @state,
+ * which must stay until the second, and gives KVM whatever it may refuse. Each thing that it refuses is a line in @reasons,
+ * and -EOPNOTSUPP the result. The second comes when RAM is loaded. options->paused is known after the first.
+ */
+struct state_loading;
+int state_prepare(struct vm *vm, const struct wbuf *state, struct state_options *options,
+		  struct wbuf *reasons, struct state_loading **out, struct err *err);
+/* @loading is gone after it, whatever it returns. */
+int state_commit(struct state_loading *loading, struct err *err);
+void state_abandon(struct state_loading *loading);
+
+/* Both at once, RAM loaded; the first of the reasons is the text. */
 int state_load(struct vm *vm, const struct wbuf *state, struct state_options *options,
 	       struct err *err);
 

@@ -35,6 +35,10 @@ struct device_ops {
 	 * their own; may be NULL.
 	 */
 	void (*stood_still)(struct device *dev, uint64_t ns);
+	/*
+	 * After loaded(), lock held: this machine goes on from a file, and others may do so from the same one. May be NULL.
+	 */
+	void (*copied)(struct device *dev);
 	/* Gives everything back, the device itself too. After this no callback may come. */
 	void (*release)(struct device *dev);
 };

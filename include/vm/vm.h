@@ -82,6 +82,8 @@ struct vm {
 
 /* Host's side. After -errno nothing is left. @config is copied. */
 int vm_init(struct vm *vm, const struct vm_config *config, struct err *err);
+/* For a machine that is built and never run: it has no name, and nobody sees it. */
+int vm_init_trial(struct vm *vm, const struct vm_config *config, struct err *err);
 void vm_release(struct vm *vm);
 
 /* KVM's VM of the given type (arch), empty bus and device list. Called by arch_machine_build(). */

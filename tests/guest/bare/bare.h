@@ -38,6 +38,8 @@ struct board {
 	uint32_t uarts;
 	uint64_t rtc;
 	uint32_t rtc_irq;
+	uint64_t vmgenid;
+	uint32_t vmgenid_irq, vmgenid_flags;
 	uint32_t cpus;
 	uint64_t mpidr[CPUS_MAX];
 };

@@ -85,6 +85,10 @@ static void node_seen(const struct node *n, const struct node *parent)
 	} else if (is_a(n, "arm,pl031")) {
 		board.rtc = range_at(n, 0).base;
 		board.rtc_irq = spi(n);
+	} else if (is_a(n, "microsoft,vmgenid")) {
+		board.vmgenid = range_at(n, 0).base;
+		board.vmgenid_irq = spi(n);
+		board.vmgenid_flags = n->interrupts ? be32(n->interrupts + 2) : 0;
 	}
 }
 

@@ -4,11 +4,13 @@
 # shellcheck source=tests/system/bare.sh
 . /share/tests/system/bare.sh
 
-plan 34
+plan 36
 
 bare uart "" -c 1 -m 64
 bare uart "" -c 1 -m 64 --mte --tty 1
 bare rtc "now=$(date +%s)" -c 1 -m 64
+bare vmgenid "" -c 1 -m 64 --mte
+bare vmgenid "" -c 1 -m 64
 bare holes "" -c 1 -m 64
 bare idregs "mte=1" -c 1 -m 64 --mte
 bare idregs "mte=0" -c 1 -m 64

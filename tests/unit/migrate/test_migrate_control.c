@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/timerfd.h>
 
 #include "migrate/control.h"
 #include "migrate/snapshot.h"
@@ -23,6 +24,7 @@ struct fake {
 	struct snapshot_job job;
 	unsigned int started, cancelled, finished;
 	int start_rc;
+	bool stop_loop; /* when it is cancelled */
 	struct migrate_control *mc;
 };
 
@@ -57,6 +59,8 @@ void snapshot_cancel(struct snapshot_job *job)
 	struct fake *f = (struct fake *)((char *)job - offsetof(struct fake, job));
 
 	f->cancelled++;
+	if (f->stop_loop)
+		event_stop(&f->vm.loop);
 }
 
 static int setup(void **state)
@@ -93,6 +97,7 @@ static void good_request(struct snapshot_request *req)
 	req->level = 19;
 	req->threads = 2;
 	req->rate = 1ull << 40;
+	req->kvm_tags = true;
 }
 
 static int decoded(const struct snapshot_request *req, struct snapshot_request *out)
@@ -127,6 +132,7 @@ static void test_request(void **state)
 	assert_int_equal(req[1].level, 19);
 	assert_int_equal(req[1].threads, 2);
 	assert_int_equal(req[1].rate, 1ull << 40);
+	assert_true(req[1].kvm_tags);
 
 	snprintf(req->path, sizeof(req->path), "%s", "b");
 	assert_int_equal(decoded(req, req + 1), -EINVAL);
@@ -171,7 +177,7 @@ static void test_request_hostile(void **state)
 	}
 	wbuf_u8(&bytes, 0);
 	for (unsigned int flag = 0; flag < 3; flag++) {
-		size_t at = bytes.len - 1 - 8 - 4 - 2 - 3 + flag;
+		size_t at = bytes.len - 1 - 1 - 8 - 4 - 2 - 3 + flag;
 		struct err err = ERR_INIT;
 		struct rbuf in;
 
@@ -333,6 +339,35 @@ static void test_stop_without_client(void **state)
 	assert_int_equal(f->cancelled, 0);
 }
 
+/* The timer that is armed: there is one in this process. Its descriptor; the time that is left in @left. */
+static int armed_timer(struct itimerspec *left)
+{
+	for (int fd = 0; fd < 64; fd++)
+		if (!timerfd_gettime(fd, left) && (left->it_value.tv_sec || left->it_value.tv_nsec))
+			return fd;
+	return -1;
+}
+
+/* A client that was killed asks no more: its snapshot is cancelled when the time is up. */
+static void test_lease(void **state)
+{
+	const struct itimerspec now = {.it_value = {.tv_nsec = 1}};
+	struct fake *f = *state;
+	struct itimerspec left;
+	int fd;
+
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT, NULL), 0);
+	fd = armed_timer(&left);
+	assert_true(fd >= 0);
+	assert_in_range(left.it_value.tv_sec, SNAPSHOT_LEASE_SECONDS - 10, SNAPSHOT_LEASE_SECONDS);
+	f->stop_loop = true;
+	assert_int_equal(timerfd_settime(fd, 0, &now, NULL), 0);
+	assert_int_equal(event_run(&f->vm.loop, NULL), 0);
+	assert_int_equal(f->cancelled, 1);
+	assert_int_equal(f->finished, 0);
+	assert_true(armed_timer(&left) < 0);
+}
+
 static void test_refused(void **state)
 {
 	struct fake *f = *state;
@@ -355,6 +390,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),
 	cmocka_unit_test_setup_teardown(test_stop, setup, teardown),
 	cmocka_unit_test_setup_teardown(test_stop_without_client, setup, teardown),
+	cmocka_unit_test_setup_teardown(test_lease, setup, teardown),
 	cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 };
 

@@ -18,7 +18,7 @@ struct thing {
 struct fake_device {
 	struct device dev;
 	struct thing thing;
-	unsigned int loaded;
+	unsigned int loaded, copied;
 	uint64_t stood_still;
 };
 
@@ -39,6 +39,14 @@ static void stood_still(struct device *dev, uint64_t ns)
 	((struct fake_device *)dev)->stood_still += ns;
 }
 
+static void copied(struct device *dev)
+{
+	struct fake_device *d = (struct fake_device *)dev;
+
+	assert_int_equal(d->loaded, 1); /* after it */
+	d->copied++;
+}
+
 static void release(struct device *dev)
 {
 	pthread_mutex_destroy(&dev->lock);
@@ -46,7 +54,9 @@ static void release(struct device *dev)
 }
 
 static const struct device_ops ops = {
-	.loaded = loaded, .stood_still = stood_still, .release = release};
+	.loaded = loaded, .stood_still = stood_still, .copied = copied, .release = release};
+
+static const char *refused; /* what the fake architecture's KVM does not take */
 
 int arch_compat_save(struct vm *vm, struct wbuf *out, struct err *err)
 {
@@ -71,6 +81,15 @@ int arch_state_load(struct arch_state *state, const struct record *rec, struct e
 {
 	(void)state, (void)rec;
 	return err_set(err, -EBADMSG, "not expected");
+}
+
+int arch_state_prepare(struct arch_state *state, struct wbuf *reasons, struct err *err)
+{
+	(void)state, (void)err;
+	if (!refused)
+		return 0;
+	wbuf_bytes(reasons, refused, strlen(refused));
+	return -EOPNOTSUPP;
 }
 
 int arch_state_commit(struct arch_state *state, bool clock_advance, uint64_t *away_ns,
@@ -168,6 +187,7 @@ static void test_round(void **unused)
 	options.clock_advance = false;
 	assert_int_equal(state_load(vm, &state, &options, &err), 0);
 	assert_int_equal(a->stood_still, 5);
+	assert_int_equal(a->copied, 0);
 	wbuf_release(&state);
 	discard(vm);
 }
@@ -207,6 +227,63 @@ static void test_unknown(void **unused)
 	discard(vm);
 }
 
+/* Moved or copied: the first does not tell the guest. */
+static void test_copy(void **unused)
+{
+	struct state_options options = {.clock_advance = true, .copy = true};
+	struct err err = ERR_INIT;
+	struct fake_device *a, *b;
+	struct vm *vm = machine();
+	struct wbuf state;
+
+	(void)unused;
+	save(&state, true);
+	a = add(vm, "a", 0);
+	b = add(vm, "b", 0);
+	assert_int_equal(state_load(vm, &state, &options, &err), 0);
+	assert_int_equal(a->copied, 1);
+	assert_int_equal(b->copied, 1);
+	wbuf_release(&state);
+	discard(vm);
+}
+
+/* What KVM refuses is known before RAM is there, all of it, and no device goes on. */
+static void test_refused(void **unused)
+{
+	struct state_options options = {.clock_advance = true};
+	struct state_loading *loading = NULL;
+	struct err err = ERR_INIT;
+	struct fake_device *a;
+	struct vm *vm = machine();
+	struct wbuf state, reasons;
+
+	(void)unused;
+	save(&state, true);
+	a = add(vm, "a", 0);
+	add(vm, "b", 0);
+	wbuf_init(&reasons, STATE_REASONS_MAX);
+	refused = "vcpu 0: one\nvcpu 0: two\n";
+	assert_int_equal(state_prepare(vm, &state, &options, &reasons, &loading, &err),
+			 -EOPNOTSUPP);
+	assert_null(loading);
+	assert_int_equal(reasons.len, strlen(refused));
+	assert_string_equal(err.msg, "");
+	assert_int_equal(state_load(vm, &state, &options, &err), -EOPNOTSUPP);
+	assert_string_equal(err.msg, "vcpu 0: one");
+	assert_int_equal(a->loaded, 0);
+	refused = NULL;
+
+	assert_int_equal(state_prepare(vm, &state, &options, &reasons, &loading, &err), 0);
+	assert_int_equal(a->thing.value, 1);
+	assert_int_equal(a->loaded, 0); /* RAM is not there yet */
+	assert_true(options.paused);
+	assert_int_equal(state_commit(loading, &err), 0);
+	assert_int_equal(a->loaded, 1);
+	wbuf_release(&reasons);
+	wbuf_release(&state);
+	discard(vm);
+}
+
 static void test_config(void **unused)
 {
 	char name[VM_NAME_MAX + 1];
@@ -226,10 +303,9 @@ static void test_config(void **unused)
 }
 
 static const struct CMUnitTest tests[] = {
-	cmocka_unit_test(test_round),
-	cmocka_unit_test(test_missing),
-	cmocka_unit_test(test_unknown),
-	cmocka_unit_test(test_config),
+	cmocka_unit_test(test_round),	cmocka_unit_test(test_missing),
+	cmocka_unit_test(test_unknown), cmocka_unit_test(test_copy),
+	cmocka_unit_test(test_refused), cmocka_unit_test(test_config),
 };
 
 UNIT_MAIN(tests)
