@@ -8,9 +8,11 @@
 
 #include "builtin.h"
 #include "cli.h"
+#include "migrate/lazy.h"
 #include "migrate/ram.h"
 #include "migrate/state.h"
 #include "util/io.h"
+#include "vm/memory-lazy.h"
 #include "vm/vm.h"
 
 struct restore {
@@ -19,6 +21,7 @@ struct restore {
 	struct snap_chain chain;
 	struct wbuf state;
 	char saved_name[VM_NAME_MAX + 1];
+	int uffd; /* or -1 */
 };
 
 /* All reasons why this host cannot take it, before any memory is read. */
@@ -58,18 +61,37 @@ static int open_snapshot(struct restore *r, struct vm_config *config, struct err
 		rc = state_config(&r->state, config, r->saved_name, err);
 	if (rc)
 		return rc;
+	config->lazy = r->opts->lazy;
 	config->name = r->opts->name;
 	config->kernel = r->opts->kernel;
 	config->initrd = r->opts->initrd;
 	config->params = r->opts->params;
-	return vm_config_check(config, err);
+	if (r->opts->no_prefetch && !r->opts->lazy)
+		return err_set(err, -EINVAL, "--no-prefetch: needs --lazy");
+	rc = vm_config_check(config, err);
+	/* What is not allowed is told before anything is started. */
+	if (!rc && config->lazy)
+		rc = mem_lazy_open(&r->uffd, err);
+	return rc;
+}
+
+static int load_memory(struct vm *vm, struct restore *r, struct err *err)
+{
+	int rc = ram_load(&vm->mem, &r->chain, r->opts->threads, err);
+
+	if (rc || !r->opts->lazy)
+		return rc;
+	rc = lazy_start(vm, &r->chain, r->uffd, !r->opts->no_prefetch, err);
+	if (!rc)
+		r->uffd = -1;
+	return rc;
 }
 
 static int load(struct vm *vm, void *ctx, struct err *err)
 {
 	struct restore *r = ctx;
 	struct state_options options = {.clock_advance = r->opts->clock == 0};
-	int rc = ram_load(&vm->mem, &r->chain, r->opts->threads, err);
+	int rc = load_memory(vm, r, err);
 
 	if (!rc)
 		rc = state_load(vm, &r->state, &options, err);
@@ -84,7 +106,7 @@ static int load(struct vm *vm, void *ctx, struct err *err)
 
 int builtin_restore(const char *file, const struct restore_opts *opts)
 {
-	struct restore r = {.opts = opts, .file = file};
+	struct restore r = {.opts = opts, .file = file, .uffd = -1};
 	struct err err = ERR_INIT;
 	struct vm_config config;
 	int rc;
@@ -96,6 +118,8 @@ int builtin_restore(const char *file, const struct restore_opts *opts)
 	else
 		rc = builtin_run_machine(&config, load, &r);
 	wbuf_release(&r.state);
+	if (r.uffd >= 0)
+		close(r.uffd);
 	snap_chain_close(&r.chain);
 	return rc;
 }

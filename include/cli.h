@@ -44,7 +44,7 @@ struct snapshot_opts {
 /* Options of restore. */
 struct restore_opts {
 	const char *name;
-	bool paused;
+	bool paused, lazy, no_prefetch;
 	int clock; /* 0: advance, 1: keep */
 	uint32_t threads;
 	const char *kernel, *initrd, *params;
