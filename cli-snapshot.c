@@ -152,7 +152,9 @@ const struct verb_spec verb_restore = {
 	.summary = "Start a VM from a snapshot, and stay with it until it ends.",
 	.details =
 		"The machine is the one that was saved. What this host cannot give it is told, all of it, before any "
-		"memory is read.",
+		"memory is read.\n\n"
+		"With --lazy the guest runs before its memory was read; the file must stay as it is until all came (lkvm stat). It "
+		"needs userfaultfd: root, CAP_SYS_PTRACE, vm.unprivileged_userfaultfd=1 or /dev/userfaultfd.",
 	.opts = restore_opts,
 	.max_args = 1,
 };

@@ -16,7 +16,8 @@ enum exit_code {
 	EXIT_FAILED =
 		1,	/* the host or another VM refused something; the line on stderr says what */
 	EXIT_USAGE = 2, /* a wrong option, value or file: nothing was started */
-	EXIT_MEMORY = 3, /* run: guest memory was taken away or replaced under the guest */
+	/* run, restore: guest memory was taken away, replaced, or could not be brought in */
+	EXIT_MEMORY = 3,
 };
 
 /* Options of list, pause, resume, stop, stat, debug. */

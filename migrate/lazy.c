@@ -64,13 +64,11 @@ static int bring_chunk(struct lazy *l, uint64_t chunk, struct err *err)
 	uint8_t *to = mem_lazy_ptr(mem, l->bank, off, left < size ? left : size);
 	int rc = ram_load_chunk(mem, &l->chain, l->bank, chunk, to, l->tags, &present, err);
 
-	if (!rc)
-		rc = show_runs(l, off, present, err);
-	if (!rc) {
-		lazy_plan_done(&l->plan, chunk, present);
-		mem->missing = l->plan.missing;
-	}
-	return rc;
+	if (rc)
+		return rc;
+	lazy_plan_done(&l->plan, chunk, present);
+	mem->missing = l->plan.missing; /* before anybody sees a page of it */
+	return show_runs(l, off, present, err);
 }
 
 static int serve_fault(struct lazy *l, uint64_t off, struct err *err)

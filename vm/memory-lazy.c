@@ -80,6 +80,8 @@ int mem_lazy_begin(struct mem *mem, uint32_t index, int fd, struct err *err)
 		munmap(fill, bank->spec.size);
 		return err_sys(err, rc, "--lazy: userfaultfd refuses %s", bank->spec.name);
 	}
+	/* A huge page would bring memory for what nobody has asked for. Advice, as ever. */
+	madvise(fill, bank->spec.size, MADV_NOHUGEPAGE);
 	bank->fill = fill;
 	return 0;
 }
