@@ -7,6 +7,7 @@
 #include "builtin.h"
 #include "cli.h"
 #include "migrate/control.h"
+#include "migrate/lazy.h"
 #include "vm/arch.h"
 #include "vm/fault.h"
 #include "vm/vm.h"
@@ -46,12 +47,11 @@ static int run_until_end(struct vm *vm, builtin_load_fn load, void *ctx)
 			return failed(vm, &err);
 		rc = load ? load(vm, ctx, &err) : 0;
 		load = NULL;
-		if (rc) {
-			arch_machine_release(vm);
-			return failed(vm, &err);
-		}
-		end = vm_run(vm);
+		end = rc ? VM_END_NONE : vm_run(vm);
+		lazy_stop(vm);
 		arch_machine_release(vm);
+		if (rc)
+			return failed(vm, &err);
 	} while (boots_again(vm, end));
 
 	if (end == VM_END_MEMORY || end == VM_END_ERROR)

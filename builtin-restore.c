@@ -9,10 +9,12 @@
 
 #include "builtin.h"
 #include "cli.h"
+#include "migrate/lazy.h"
 #include "migrate/ram.h"
 #include "migrate/state.h"
 #include "util/io.h"
 #include "vm/arch.h"
+#include "vm/memory-lazy.h"
 #include "vm/vm.h"
 
 struct restore {
@@ -21,6 +23,7 @@ struct restore {
 	struct snap_chain chain;
 	struct wbuf state;
 	char saved_name[VM_NAME_MAX + 1];
+	int uffd; /* or -1 */
 };
 
 /* While the terminal is raw a line feed does not return the carriage. */
@@ -70,11 +73,21 @@ static int open_snapshot(struct restore *r, struct vm_config *config, struct err
 		rc = state_config(&r->state, config, r->saved_name, err);
 	if (rc)
 		return rc;
+	config->lazy = r->opts->lazy;
 	config->name = r->opts->name;
 	config->kernel = r->opts->kernel;
 	config->initrd = r->opts->initrd;
 	config->params = r->opts->params;
-	return vm_config_check(config, err);
+	if (r->opts->no_prefetch && !r->opts->lazy)
+		return err_set(err, -EINVAL, "--no-prefetch: needs --lazy");
+	/* Who brings pages in must not enter KVM, which may wait for those very pages. */
+	if (r->opts->lazy && r->opts->tag_walker)
+		return err_set(err, -EINVAL, "--tag-walker ioctl: does not go with --lazy");
+	rc = vm_config_check(config, err);
+	/* What is not allowed is told before anything is started. */
+	if (!rc && config->lazy)
+		rc = mem_lazy_open(&r->uffd, err);
+	return rc;
 }
 
 /* What this host's KVM refuses is told before any memory is read. */
@@ -93,13 +106,20 @@ static int prepare(struct vm *vm, struct restore *r, struct state_options *optio
 	return rc;
 }
 
-static int load_ram(struct vm *vm, struct restore *r, struct err *err)
+static int load_memory(struct vm *vm, struct restore *r, struct err *err)
 {
 	int rc = arch_tags_by_kvm(vm, r->opts->tag_walker, err);
 
 	if (!rc)
 		rc = ram_load(&vm->mem, &r->chain, r->opts->threads, err);
-	return rc ? rc : arch_tags_by_kvm(vm, false, err);
+	if (!rc)
+		rc = arch_tags_by_kvm(vm, false, err);
+	if (rc || !r->opts->lazy)
+		return rc;
+	rc = lazy_start(vm, &r->chain, r->uffd, !r->opts->no_prefetch, err);
+	if (!rc)
+		r->uffd = -1;
+	return rc;
 }
 
 static int load(struct vm *vm, void *ctx, struct err *err)
@@ -110,7 +130,7 @@ static int load(struct vm *vm, void *ctx, struct err *err)
 	int rc = prepare(vm, r, &options, &loading, err);
 
 	if (!rc)
-		rc = load_ram(vm, r, err);
+		rc = load_memory(vm, r, err);
 	if (rc && loading)
 		state_abandon(loading);
 	else if (!rc)
@@ -126,7 +146,7 @@ static int load(struct vm *vm, void *ctx, struct err *err)
 
 int builtin_restore(const char *file, const struct restore_opts *opts)
 {
-	struct restore r = {.opts = opts, .file = file};
+	struct restore r = {.opts = opts, .file = file, .uffd = -1};
 	struct err err = ERR_INIT;
 	struct vm_config config;
 	int rc;
@@ -138,6 +158,8 @@ int builtin_restore(const char *file, const struct restore_opts *opts)
 	else
 		rc = builtin_run_machine(&config, load, &r);
 	wbuf_release(&r.state);
+	if (r.uffd >= 0)
+		close(r.uffd);
 	snap_chain_close(&r.chain);
 	return rc;
 }

@@ -12,6 +12,7 @@ static int run_restore(const struct vm_config *config, const struct vm_config *d
 {
 	const struct restore_opts opts = {
 		.threads = 1,
+		.lazy = config->lazy,
 		.name = config->name,
 		.kernel = config->kernel,
 		.initrd = config->initrd,
@@ -26,10 +27,11 @@ static int run_restore(const struct vm_config *config, const struct vm_config *d
 	other.initrd = config->initrd;
 	other.params = config->params;
 	other.restore = config->restore;
+	other.lazy = config->lazy;
 	if (memcmp(&other, config, sizeof(other))) {
 		err_set(&err, -EINVAL,
-			"--restore: the machine is the one that was saved; only --name, --kernel, --initrd and "
-			"--params go with it");
+			"--restore: the machine is the one that was saved; only --name, --lazy, --kernel, --initrd "
+			"and --params go with it");
 		return builtin_usage("run", &err);
 	}
 	return builtin_restore(config->restore, &opts);

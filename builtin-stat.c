@@ -40,6 +40,7 @@ static void print_json(struct wbuf *out, const struct control_stat *stat, struct
 	json_str(&j, "backend", control_backing_word(stat->backing));
 	json_bool(&j, "mte", stat->info.mte);
 	known_u64(&j, "guest_resident", stat->guest_resident);
+	json_u64(&j, "missing", stat->missing);
 	known_u64(&j, "vmm_pss", stat->own_pss);
 	known_u64(&j, "vmm_anonymous", stat->own_anonymous);
 	json_end(&j);
@@ -83,6 +84,8 @@ static void print_text(struct wbuf *out, const struct control_stat *stat, struct
 		       control_backing_word(stat->backing));
 	builtin_printf(out, "%-15s %s\n", "mte", stat->info.mte ? "yes" : "no");
 	print_kib(out, "guest resident", stat->guest_resident);
+	if (stat->missing)
+		print_kib(out, "still to come", stat->missing);
 	print_kib(out, "vmm pss", stat->own_pss);
 	print_kib(out, "vmm anonymous", stat->own_anonymous);
 	if (memory_only || !stat->vcpus)

@@ -113,6 +113,14 @@ static const struct opt restore_opts[] = {
 	 .kind = OPT_FLAG,
 	 .offset = RES(paused),
 	 .help = "Leave it paused until lkvm resume."},
+	{.name = "lazy",
+	 .kind = OPT_FLAG,
+	 .offset = RES(lazy),
+	 .help = "Run the guest at once and bring its memory in behind it. What turns out to be unreadable later ends the VM."},
+	{.name = "no-prefetch",
+	 .kind = OPT_FLAG,
+	 .offset = RES(no_prefetch),
+	 .help = "With --lazy: bring only what the guest uses."},
 	{.name = "clock",
 	 .kind = OPT_WORD,
 	 .offset = RES(clock),
@@ -159,7 +167,9 @@ const struct verb_spec verb_restore = {
 	.summary = "Start a VM from a snapshot, and stay with it until it ends.",
 	.details =
 		"The machine is the one that was saved. What this host cannot give it is told, all of it, before any "
-		"memory is read.",
+		"memory is read.\n\n"
+		"With --lazy the guest runs before its memory was read; the file must stay as it is until all came (lkvm stat). It "
+		"needs userfaultfd: root, CAP_SYS_PTRACE, vm.unprivileged_userfaultfd=1 or /dev/userfaultfd.",
 	.opts = restore_opts,
 	.max_args = 1,
 };

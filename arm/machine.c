@@ -92,7 +92,8 @@ static int build_memory(struct vm *vm, struct err *err)
 		.name = "ram",
 		.gpa = ram_base(vm),
 		.size = vm->config.mem_size,
-		.backing = vm->config.hugetlbfs				 ? MEM_HUGETLB
+		.backing = vm->config.lazy				 ? MEM_LAZY
+			   : vm->config.hugetlbfs			 ? MEM_HUGETLB
 			   : vm->config.mem_backend == MEM_BACKEND_MEMFD ? MEM_MEMFD
 									 : MEM_ANON,
 		.hugetlbfs = vm->config.hugetlbfs,

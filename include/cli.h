@@ -16,7 +16,8 @@ enum exit_code {
 	EXIT_FAILED =
 		1,	/* the host or another VM refused something; the line on stderr says what */
 	EXIT_USAGE = 2, /* a wrong option, value or file: nothing was started */
-	EXIT_MEMORY = 3, /* run: guest memory was taken away or replaced under the guest */
+	/* run, restore: guest memory was taken away, replaced, or could not be brought in */
+	EXIT_MEMORY = 3,
 };
 
 /* Options of list, pause, resume, stop, stat, debug. */
@@ -45,7 +46,7 @@ struct snapshot_opts {
 /* Options of restore. */
 struct restore_opts {
 	const char *name;
-	bool paused;
+	bool paused, lazy, no_prefetch;
 	int clock;	/* 0: advance, 1: keep */
 	int tag_walker; /* as above */
 	uint32_t threads;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "migrate/lazy.h"
 #include "util/share.h"
 #include "vm/control.h"
 #include "vm/vm.h"
@@ -14,6 +15,7 @@
 struct migrate_control {
 	struct vm *vm;
 	struct snapshot_job *job;
+	struct snapshot_request *waiting; /* for the memory of a lazy restore; instead of job */
 	struct snapshot_status status;
 	struct event_timer lease;
 	bool ends; /* the VM, as soon as somebody heard that its snapshot is there */
@@ -116,9 +118,14 @@ static void on_done(void *ctx, int rc, const struct err *err, const struct snaps
 		event_timer_disarm(&mc->lease);
 }
 
+static bool is_busy(const struct migrate_control *mc)
+{
+	return mc->job || mc->waiting;
+}
+
 static void renew(struct migrate_control *mc)
 {
-	if (mc->job)
+	if (is_busy(mc))
 		event_timer_arm(&mc->lease, SNAPSHOT_LEASE_SECONDS * NS_PER_S);
 }
 
@@ -129,6 +136,8 @@ static void cancel(struct migrate_control *mc)
 	if (mc->job)
 		snapshot_cancel(mc->job);
 	mc->job = NULL;
+	free(mc->waiting);
+	mc->waiting = NULL;
 	mc->status.phase = SNAPSHOT_NONE;
 	event_timer_disarm(&mc->lease);
 }
@@ -137,32 +146,68 @@ static void lease_expired(struct event_timer *timer)
 {
 	struct migrate_control *mc = timer->ctx;
 
-	if (mc->job)
+	if (is_busy(mc))
 		log_line(&mc->vm->log, LOG_WARNING, "snapshot cancelled: who asked for it is gone");
 	cancel(mc);
 }
 
-static int start(struct migrate_control *mc, struct rbuf *payload, struct err *err)
+/* Takes @req over. */
+static int begin(struct migrate_control *mc, struct snapshot_request *req, struct err *err)
 {
 	const struct snapshot_events events = {.progress = on_progress, .done = on_done, .ctx = mc};
+	int rc = snapshot_start(mc->vm, req, &events, &mc->job, err);
+
+	free(req);
+	return rc;
+}
+
+/* Who asks after it is what makes it begin: nobody else needs to know that it waits. */
+static void begin_waiting(struct migrate_control *mc)
+{
+	struct snapshot_request *req = mc->waiting;
+	struct err err = ERR_INIT;
+	int rc;
+
+	if (!req || mem_is_filling(&mc->vm->mem) || !mc->vm->vcpus)
+		return;
+	mc->waiting = NULL;
+	rc = begin(mc, req, &err);
+	if (!rc)
+		return;
+	mc->status.phase = SNAPSHOT_FAILED;
+	mc->status.rc = rc;
+	mc->status.err = err;
+	event_timer_disarm(&mc->lease);
+}
+
+static int start(struct migrate_control *mc, struct rbuf *payload, struct err *err)
+{
 	struct snapshot_request *req = calloc(1, sizeof(*req));
 	int rc = req ? snapshot_request_decode(payload, req, err)
 		     : err_set(err, -ENOMEM, "no memory for a snapshot");
 
 	if (!rc && mc->ends)
 		rc = err_set(err, -EBUSY, "the VM ends: its snapshot is there");
-	if (!rc && mc->job)
+	if (!rc && is_busy(mc))
 		rc = err_set(err, -EBUSY, "a snapshot of this VM is being made");
 	if (!rc && !mc->vm->vcpus)
 		rc = err_set(err, -EAGAIN, "the guest is between two boots; try again");
-	if (!rc) {
-		memset(&mc->status, 0, sizeof(mc->status));
-		rc = snapshot_start(mc->vm, req, &events, &mc->job, err);
+	if (!rc)
+		rc = snapshot_check(mc->vm, req, err);
+	if (rc) {
+		free(req);
+		return rc;
+	}
+	memset(&mc->status, 0, sizeof(mc->status));
+	if (mem_is_filling(&mc->vm->mem)) {
+		mc->waiting = req;
+		lazy_want_all(mc->vm->lazy);
+	} else {
+		rc = begin(mc, req, err);
 	}
 	if (!rc)
 		mc->status.phase = SNAPSHOT_RUNNING;
 	renew(mc);
-	free(req);
 	return rc;
 }
 
@@ -177,11 +222,12 @@ static int answer(struct vm *vm, void *ctx, uint16_t type, struct rbuf *payload,
 	if (rbuf_done(payload))
 		return err_set(err, -EBADMSG, "request %u has a payload of the wrong length", type);
 	if (type == CONTROL_SNAPSHOT_STATUS) {
+		begin_waiting(mc);
 		renew(mc);
 		snapshot_status_encode(&mc->status, out);
 		if (mc->ends)
 			vm_finish(mc->vm, VM_END_STOP, NULL);
-		if (!mc->job)
+		if (!is_busy(mc))
 			mc->status.phase = SNAPSHOT_NONE;
 		return 0;
 	}

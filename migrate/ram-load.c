@@ -13,32 +13,39 @@ struct loader {
 	const struct mem_bank *bank;
 	uint32_t index;
 	uint64_t chunk_bytes;
-	size_t tag_bytes; /* of a page; 0 without tags */
 };
+
+int ram_load_chunk(const struct mem *mem, const struct snap_chain *chain, uint32_t bank,
+		   uint64_t chunk, uint8_t *host, uint8_t *tags, uint64_t *present, struct err *err)
+{
+	const struct mem_sidecar *side = mem->sidecar;
+	size_t page = mem->page_size, start, end = 0;
+	uint64_t gpa = mem->banks[bank].spec.gpa + chunk * SNAP_CHUNK_PAGES * page;
+	int rc = snap_chain_chunk(chain, bank, chunk, host, side ? tags : NULL, present, err);
+
+	while (!rc && side && presence_run(present, SNAP_CHUNK_PAGES, end, &start, &end))
+		rc = side->put(side->ctx, host + start * page, gpa + start * page,
+			       (end - start) * page, tags + start * page / 32, err);
+	return rc;
+}
 
 /* Data goes straight to its place, tags after it: the guest does not run yet. */
 static int load_piece(void *ctx, unsigned int thread, uint64_t off, uint64_t len, struct err *err)
 {
 	struct loader *l = ctx;
-	const struct mem_sidecar *side = l->mem->sidecar;
-	uint64_t gpa = l->bank->spec.gpa + off, chunk = off / l->chunk_bytes, present;
-	size_t page = l->mem->page_size, start, end = 0;
+	uint64_t chunk = off / l->chunk_bytes, present;
 	uint8_t *host, *tags;
 	int rc;
 
 	(void)thread;
 	if (!snap_chain_present(l->chain, l->index, chunk))
 		return 0;
-	host = gpa_ptr(l->mem, gpa, len, MEM_WRITE);
-	tags = l->tag_bytes ? malloc(SNAP_CHUNK_PAGES * l->tag_bytes) : NULL;
-	if (!host || (l->tag_bytes && !tags)) {
-		free(tags);
-		return err_set(err, -ENOMEM, "no memory for tags");
-	}
-	rc = snap_chain_chunk(l->chain, l->index, chunk, host, tags, &present, err);
-	while (!rc && tags && presence_run(&present, SNAP_CHUNK_PAGES, end, &start, &end))
-		rc = side->put(side->ctx, host + start * page, gpa + start * page,
-			       (end - start) * page, tags + start * l->tag_bytes, err);
+	host = gpa_ptr(l->mem, l->bank->spec.gpa + off, len, MEM_WRITE);
+	tags = malloc(l->chunk_bytes / 32);
+	if (host && tags)
+		rc = ram_load_chunk(l->mem, l->chain, l->index, chunk, host, tags, &present, err);
+	else
+		rc = err_set(err, -ENOMEM, "no memory for tags");
 	free(tags);
 	return rc;
 }
@@ -67,7 +74,6 @@ int ram_load(struct mem *mem, const struct snap_chain *chain, unsigned int threa
 		.mem = mem,
 		.chain = chain,
 		.chunk_bytes = SNAP_CHUNK_PAGES * mem->page_size,
-		.tag_bytes = info->tags ? mem->page_size / 32 : 0,
 	};
 	int rc = 0;
 
@@ -88,6 +94,8 @@ int ram_load(struct mem *mem, const struct snap_chain *chain, unsigned int threa
 			.ctx = &l,
 		};
 
+		if (mem->banks[i].spec.backing == MEM_LAZY)
+			continue;
 		l.bank = &mem->banks[i];
 		l.index = i;
 		rc = work_share(&share, err);

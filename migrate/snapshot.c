@@ -144,7 +144,7 @@ static void pipe_ready(struct event_source *source, uint32_t events)
 	hear(job);
 }
 
-static int check_request(const struct vm *vm, const struct snapshot_request *req, struct err *err)
+int snapshot_check(const struct vm *vm, const struct snapshot_request *req, struct err *err)
 {
 	if (req->live && req->stop)
 		return err_set(
@@ -156,7 +156,9 @@ static int check_request(const struct vm *vm, const struct snapshot_request *req
 			err, -EOPNOTSUPP,
 			"--live needs private guest memory, of which a copy can be made at one moment; this VM has "
 			"%s memory: leave --live out",
-			vm->config.hugetlbfs ? "hugetlbfs" : "memfd");
+			vm->config.lazy	       ? "lazily restored"
+			: vm->config.hugetlbfs ? "hugetlbfs"
+					       : "memfd");
 	return 0;
 }
 
@@ -223,7 +225,7 @@ int snapshot_start(struct vm *vm, const struct snapshot_request *req,
 		   const struct snapshot_events *events, struct snapshot_job **out, struct err *err)
 {
 	struct snapshot_job *job;
-	int rc = check_request(vm, req, err);
+	int rc = snapshot_check(vm, req, err);
 
 	if (rc)
 		return rc;

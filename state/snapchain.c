@@ -174,6 +174,25 @@ uint64_t snap_chain_present(const struct snap_chain *chain, uint32_t bank, uint6
 	return present;
 }
 
+/* A chunk that a file has pages of may still be absent: a newer file says so. */
+bool snap_chain_next(const struct snap_chain *chain, uint32_t bank, uint64_t from, uint64_t *chunk)
+{
+	for (;;) {
+		uint64_t next = UINT64_MAX, c;
+
+		for (unsigned int i = 0; i < chain->n; i++)
+			if (snap_reader_next(chain->reader[i], bank, from, &c) && c < next)
+				next = c;
+		if (next == UINT64_MAX)
+			return false;
+		if (snap_chain_present(chain, bank, next)) {
+			*chunk = next;
+			return true;
+		}
+		from = next + 1;
+	}
+}
+
 /* The @want pages of one file's chunk; the others of its HERE pages are read for their checksum and dropped. */
 static int read_level(struct snap_reader *r, uint32_t bank, uint64_t chunk, uint64_t here,
 		      uint64_t want, uint8_t *pages, uint8_t *tags, struct err *err)

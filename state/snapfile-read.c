@@ -110,6 +110,29 @@ void snap_reader_look(const struct snap_reader *r, uint32_t bank, uint64_t chunk
 			snap_has_parent(&r->l.info) ? 0 : snap_chunk_mask(&r->l.info, bank, chunk);
 }
 
+bool snap_reader_next(const struct snap_reader *r, uint32_t bank, uint64_t from, uint64_t *chunk)
+{
+	struct snap_entry key = {.bank = (uint16_t)bank, .chunk = (uint32_t)from};
+	size_t low = 0, high = r->nentries;
+
+	if (bank > UINT16_MAX || from > UINT32_MAX)
+		return false;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (snap_entry_compare(&r->entry[mid], &key) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	while (low < r->nentries && r->entry[low].bank == bank && !r->entry[low].here)
+		low++;
+	if (low == r->nentries || r->entry[low].bank != bank)
+		return false;
+	*chunk = r->entry[low].chunk;
+	return true;
+}
+
 static struct snap_read_work *work_get(struct snap_reader *r)
 {
 	struct snap_read_work *work;

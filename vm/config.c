@@ -163,6 +163,8 @@ static int check_boot(const struct vm_config *config, struct err *err)
 
 	if (config->restoring)
 		return 0;
+	if (config->lazy)
+		return err_set(err, -EINVAL, "--lazy: needs --restore FILE");
 	if (!config->kernel && !config->firmware)
 		return err_set(err, -EINVAL,
 			       "nothing to boot, give a kernel with -k FILE or a firmware with -f "

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "vm/control-wire.h"
-#include "vm/memory.h"
+#include "vm/memory-lazy.h"
 #include "vm/vm.h"
 
 /* "55d0c0000000-55d0c0021000 rw-p ..." */
@@ -33,20 +33,20 @@ static void field(const char *line, const char *name, uint64_t *sum)
 		*sum += strtoull(line + len + 1, NULL, 10) * 1024;
 }
 
-static bool touches(const struct control_range *r, const struct control_range *guest,
-		    unsigned int n)
+static const struct control_range *touched(const struct control_range *r,
+					   const struct control_range *guest, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++)
 		if (r->start < guest[i].end && guest[i].start < r->end)
-			return true;
-	return false;
+			return &guest[i];
+	return NULL;
 }
 
 int control_memory_sum(FILE *smaps, const struct control_range *guest, unsigned int n,
 		       struct control_memory *sum)
 {
+	const struct control_range *of = NULL;
 	struct control_range r;
-	bool is_guest = false;
 	char *line = NULL;
 	size_t size = 0;
 	int rc;
@@ -54,8 +54,10 @@ int control_memory_sum(FILE *smaps, const struct control_range *guest, unsigned 
 	memset(sum, 0, sizeof(*sum));
 	while (getline(&line, &size, smaps) > 0) {
 		if (mapping_line(line, &r)) {
-			is_guest = touches(&r, guest, n);
-		} else if (is_guest) {
+			of = touched(&r, guest, n);
+		} else if (of && of->again) {
+			continue;
+		} else if (of) {
 			/* Huge pages of hugetlbfs are in neither Rss nor Pss. */
 			field(line, "Rss", &sum->guest_resident);
 			field(line, "Private_Hugetlb", &sum->guest_resident);
@@ -70,22 +72,28 @@ int control_memory_sum(FILE *smaps, const struct control_range *guest, unsigned 
 	return rc;
 }
 
+static void add_range(struct control_range *ranges, unsigned int *n, const void *p, uint64_t size,
+		      bool again)
+{
+	ranges[(*n)++] = (struct control_range){(uintptr_t)p, (uintptr_t)p + size, again};
+}
+
 int control_memory_read(struct vm *vm, struct control_memory *sum)
 {
-	struct control_range guest[MEM_MAX_BANKS];
+	struct control_range guest[2 * MEM_MAX_BANKS];
 	unsigned int n = 0;
 	FILE *smaps;
 	int rc;
 
-	for (unsigned int i = 0; i < vm->mem.n && n < MEM_MAX_BANKS; i++) {
+	for (unsigned int i = 0; i < vm->mem.n && i < MEM_MAX_BANKS; i++) {
 		const struct mem_spec *spec = &vm->mem.banks[i].spec;
 		const void *p = gpa_ptr(&vm->mem, spec->gpa, spec->size, MEM_READ);
+		const void *fill = mem_lazy_ptr(&vm->mem, i, 0, spec->size);
 
-		if (!p)
-			continue;
-		guest[n].start = (uintptr_t)p;
-		guest[n].end = guest[n].start + spec->size;
-		n++;
+		if (p)
+			add_range(guest, &n, p, spec->size, false);
+		if (fill)
+			add_range(guest, &n, fill, spec->size, true);
 	}
 	smaps = fopen("/proc/self/smaps", "re");
 	if (!smaps)

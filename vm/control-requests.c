@@ -46,6 +46,8 @@ static int do_info(struct vm *vm, struct wbuf *out)
 
 static uint8_t backing(const struct vm *vm)
 {
+	if (vm->config.lazy)
+		return MEM_MEMFD;
 	if (vm->config.hugetlbfs)
 		return MEM_HUGETLB;
 	return vm->config.mem_backend == MEM_BACKEND_MEMFD ? MEM_MEMFD : MEM_ANON;
@@ -65,6 +67,7 @@ static int do_stat(struct vm *vm, struct wbuf *out)
 	stat.guest_resident = memory.guest_resident;
 	stat.own_pss = memory.own_pss;
 	stat.own_anonymous = memory.own_anonymous;
+	stat.missing = vm->mem.missing * vm->mem.page_size;
 	stat.vcpus = vm->vcpus ? vm->config.cpus : 0;
 	control_stat_encode(out, &stat);
 	for (uint32_t i = 0; i < stat.vcpus; i++)

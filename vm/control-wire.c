@@ -183,6 +183,7 @@ void control_stat_encode(struct wbuf *out, const struct control_stat *stat)
 	wbuf_u64(out, stat->guest_resident);
 	wbuf_u64(out, stat->own_pss);
 	wbuf_u64(out, stat->own_anonymous);
+	wbuf_u64(out, stat->missing);
 	wbuf_u32(out, stat->vcpus);
 }
 
@@ -195,6 +196,7 @@ int control_stat_decode(struct rbuf *r, struct control_stat *stat)
 	stat->guest_resident = rbuf_u64(r);
 	stat->own_pss = rbuf_u64(r);
 	stat->own_anonymous = rbuf_u64(r);
+	stat->missing = rbuf_u64(r);
 	stat->vcpus = rbuf_u32(r);
 	if (!r->error && (stat->backing > MEM_HUGETLB || stat->vcpus > VM_MAX_CPUS ||
 			  rbuf_left(r) != (size_t)stat->vcpus * COUNT_KINDS * 8))

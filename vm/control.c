@@ -395,6 +395,12 @@ static void remove_socket(struct control_server *server)
 	server->id.st_ino = 0;
 }
 
+void control_server_abandon(struct control_server *server)
+{
+	if (server)
+		remove_socket(server);
+}
+
 static int open_socket(struct control_server *server, struct err *err)
 {
 	struct sockaddr_un at;

@@ -99,6 +99,7 @@ static int map_file(const struct mem *mem, struct mem_bank *bank, struct err *er
 		    bank->fd, 0);
 	if (host != MAP_FAILED) {
 		bank->host = host;
+		bank->shared = true;
 		return 0;
 	}
 	if (bank->spec.backing == MEM_HUGETLB && errno == EINVAL && mem->tag_prot)
@@ -170,7 +171,7 @@ static int map_bank(struct mem *mem, const struct mem_spec *spec, struct mem_ban
 	bank->fd = -1;
 	if (spec->backing == MEM_ANON)
 		rc = map_anon(mem, bank, err);
-	else if (spec->backing == MEM_MEMFD)
+	else if (spec->backing == MEM_MEMFD || spec->backing == MEM_LAZY)
 		rc = map_memfd(mem, bank, err);
 	else
 		rc = map_hugetlb(mem, bank, err);
@@ -186,15 +187,15 @@ static int map_bank(struct mem *mem, const struct mem_spec *spec, struct mem_ban
 	return 0;
 }
 
-/* A reboot finds zeroed memory: pages and tags go back to the host together. */
+/* A reboot finds zeroed memory: pages and tags go back to the host together. The copies of a private mapping's pages stay when the file is emptied, and hide what is in it. */
 static int empty_bank(struct mem_bank *bank, struct err *err)
 {
-	int rc;
+	int rc = 0;
 
 	if (bank->fd >= 0)
 		rc = fallocate(bank->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
 			       bank->spec.size);
-	else
+	if (!rc && !bank->shared)
 		rc = madvise(bank->host, bank->spec.size, MADV_DONTNEED);
 	return rc < 0 ? err_sys(err, -errno, "%s: cannot empty it for the reboot", bank->spec.name)
 		      : 0;
@@ -204,6 +205,20 @@ static bool same_spec(const struct mem_spec *a, const struct mem_spec *b)
 {
 	return a->gpa == b->gpa && a->size == b->size && a->backing == b->backing &&
 	       a->readonly == b->readonly;
+}
+
+/*
+ * Before Linux 6.2 KVM takes no shared memory with tags, but a private mapping of the same file. Its pages are copied when
+ * they are written to, with their tags. Nobody has touched the mapping yet.
+ */
+static int make_private(const struct mem *mem, struct mem_bank *bank, struct err *err)
+{
+	if (mmap(bank->host, bank->spec.size, PROT_READ | PROT_WRITE | mem->tag_prot,
+		 MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, bank->fd, 0) == MAP_FAILED)
+		return err_sys(err, -errno, "%s: cannot map its memory file privately",
+			       bank->spec.name);
+	bank->shared = false;
+	return 0;
 }
 
 static int set_slot(struct mem *mem, struct mem_bank *bank, struct err *err)
@@ -221,6 +236,11 @@ static int set_slot(struct mem *mem, struct mem_bank *bank, struct err *err)
 		return 0;
 	}
 	/* EINVAL on a slot that is fine without tags: what backs it cannot hold them (VM_MTE_ALLOWED). */
+	if (errno == EINVAL && mem->slot_tags && bank->spec.backing == MEM_LAZY && bank->shared) {
+		int rc = make_private(mem, bank, err);
+
+		return rc ? rc : set_slot(mem, bank, err);
+	}
 	if (errno == EINVAL && mem->slot_tags && bank->spec.backing == MEM_MEMFD)
 		return err_set(
 			err, -EINVAL,
@@ -298,7 +318,7 @@ const struct mem_bank *mem_find(const struct mem *mem, const char *name)
 bool mem_is_private(const struct mem *mem)
 {
 	for (unsigned int i = 0; i < mem->n; i++)
-		if (mem->banks[i].spec.backing != MEM_ANON)
+		if (mem->banks[i].shared)
 			return false;
 	return true;
 }
@@ -306,10 +326,11 @@ bool mem_is_private(const struct mem *mem)
 int mem_presence(const struct mem *mem, const struct mem_bank *bank, struct presence *presence,
 		 struct err *err)
 {
-	enum presence_source source =
-		bank->spec.backing == MEM_MEMFD ? PRESENCE_FILE : PRESENCE_PAGEMAP;
+	enum presence_source source = PRESENCE_PAGEMAP;
 
 	(void)mem;
+	if (bank->spec.backing == MEM_MEMFD || bank->spec.backing == MEM_LAZY)
+		source = bank->shared ? PRESENCE_FILE : PRESENCE_BOTH;
 	return presence_init(presence, source, bank->host, bank->spec.size, bank->fd, 0, err);
 }
 
@@ -319,6 +340,8 @@ bool mem_host_to_gpa(const struct mem *mem, const void *host, uint64_t *gpa)
 		const struct mem_bank *bank = &mem->banks[i];
 		uint64_t offset = (uintptr_t)host - (uintptr_t)bank->host;
 
+		if (offset >= bank->spec.size && bank->fill)
+			offset = (uintptr_t)host - (uintptr_t)bank->fill;
 		if (offset < bank->spec.size) {
 			*gpa = bank->spec.gpa + offset;
 			return true;

@@ -31,7 +31,18 @@ void ram_describe(const struct mem *mem, struct snap_info *info);
 
 int ram_save(const struct ram_save *save, struct err *err);
 
-/* Into the banks of the machine that was built, which are empty. -EBADMSG when a bank is not in the file with that shape. */
+/*
+ * One chunk, data and tags, to where @host shows it: gpa_ptr() of it, or mem_lazy_ptr(). @tags: room for the packed tags of a
+ * chunk, not NULL. @present: the pages that have content; nothing is stored for the others.
+ */
+int ram_load_chunk(const struct mem *mem, const struct snap_chain *chain, uint32_t bank,
+		   uint64_t chunk, uint8_t *host, uint8_t *tags, uint64_t *present,
+		   struct err *err);
+
+/*
+ * Into the banks of the machine that was built, which are empty. Those of MEM_LAZY are only compared: migrate/lazy.h fills
+ * them. -EBADMSG when a bank is not in the file with that shape.
+ */
 int ram_load(struct mem *mem, const struct snap_chain *chain, unsigned int threads,
 	     struct err *err);
 

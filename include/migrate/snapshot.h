@@ -53,6 +53,10 @@ struct snapshot_events {
 	void *ctx;
 };
 
+/* Whether this VM could begin it: what start() refuses for the request's sake. */
+int snapshot_check(const struct vm *vm, const struct snapshot_request *req, struct err *err);
+
+/* All guest memory is there (mem_is_filling()). */
 int snapshot_start(struct vm *vm, const struct snapshot_request *req,
 		   const struct snapshot_events *events, struct snapshot_job **out,
 		   struct err *err);

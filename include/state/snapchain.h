@@ -37,4 +37,7 @@ int snap_chain_chunk(const struct snap_chain *chain, uint32_t bank, uint64_t chu
 /* The same question without reading: which pages have content somewhere in the chain. */
 uint64_t snap_chain_present(const struct snap_chain *chain, uint32_t bank, uint64_t chunk);
 
+/* The first chunk of @bank at or after @from of which snap_chain_present() is not 0. False when there is none. */
+bool snap_chain_next(const struct snap_chain *chain, uint32_t bank, uint64_t from, uint64_t *chunk);
+
 #endif

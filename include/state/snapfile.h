@@ -106,6 +106,9 @@ int snap_reader_state(struct snap_reader *r, struct wbuf *out, struct err *err);
 void snap_reader_look(const struct snap_reader *r, uint32_t bank, uint64_t chunk, uint64_t *here,
 		      uint64_t *absent);
 
+/* The first chunk of @bank at or after @from that has pages in this file. False when there is none. */
+bool snap_reader_next(const struct snap_reader *r, uint32_t bank, uint64_t from, uint64_t *chunk);
+
 /*
  * Reads, checks and unpacks a chunk: the HERE pages are stored through @pages[i] (page_size bytes each; NULL entries are
  * dropped), their packed tags at @tags + i * page_size / 32. i counts HERE pages. Where @pages or @tags is NULL, that half

@@ -58,6 +58,7 @@ struct vm_config {
 	bool kaslr_seed_set; /* else from host entropy */
 	bool flash_bank;     /* the flash is there, its contents come from a snapshot */
 	bool restoring;	     /* nothing to boot: all comes from a snapshot or a stream */
+	bool lazy;	     /* with restore: RAM comes while the guest runs */
 	bool nodefaults;     /* add nothing to the command line */
 	bool no_reboot;
 

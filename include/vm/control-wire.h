@@ -94,6 +94,7 @@ struct control_stat {
 	uint64_t guest_resident; /* bytes of guest memory that take host memory */
 	uint64_t own_pss;	 /* bytes of all other mappings, shared ones in proportion */
 	uint64_t own_anonymous;	 /* of these, what no file backs */
+	uint64_t missing;	 /* bytes of guest memory that a lazy restore still brings */
 	uint32_t vcpus;		 /* that many times COUNT_KINDS u64 follow */
 };
 
@@ -117,6 +118,7 @@ int control_handle(struct vm *vm, uint16_t type, const void *payload, size_t len
 
 struct control_range {
 	uint64_t start, end;
+	bool again; /* shows what another range shows: counted nowhere */
 };
 
 struct control_memory {

@@ -52,6 +52,8 @@ struct control_server;
  */
 int control_server_open(struct vm *vm, struct control_server **out, struct err *err);
 void control_server_close(struct control_server *server); /* removes the socket */
+/* The same for the socket alone, when the process ends with the next call. Any thread; NULL is allowed. */
+void control_server_abandon(struct control_server *server);
 
 /* Client side, used by builtin-*.c; blocking, with timeouts; does not touch a VM of this process. */
 struct control_vm {

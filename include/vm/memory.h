@@ -27,6 +27,7 @@ enum mem_backing {
 	MEM_ANON,    /* private anonymous, transparent huge pages advised */
 	MEM_MEMFD,   /* shared memfd, sealed against shrinking */
 	MEM_HUGETLB, /* a file on a hugetlbfs mount */
+	MEM_LAZY, /* memfd whose content may come while the guest runs (vm/memory-lazy.h); shared where KVM takes that */
 };
 
 enum mem_access { MEM_READ, MEM_WRITE };
@@ -55,8 +56,11 @@ struct mem_spec {
 struct mem_bank {
 	struct mem_spec spec;
 	uint8_t *host; /* nobody's but vm/memory*.c's and arm/mte.c's; others call gpa_ptr() */
-	int fd;	       /* backing file or -1 */
-	bool in_slot;  /* registered with the present VM */
+	uint8_t *
+		fill; /* MEM_LAZY while its content comes: the second mapping, for vm/memory*.c; else NULL */
+	int fd;	      /* backing file or -1 */
+	bool shared;  /* what is written to @host is written to the file */
+	bool in_slot; /* registered with the present VM */
 	bool sealed;
 };
 
@@ -68,6 +72,7 @@ struct mem {
 	int slot_tags; /* the guest has tags, whatever tag_prot is: for messages */
 	const struct mem_sidecar *sidecar; /* or NULL: pages are only data */
 	size_t page_size;		   /* the host's */
+	_Atomic uint64_t missing;	   /* pages of a MEM_LAZY bank that are still to come */
 };
 
 int mem_init(struct mem *mem, struct err *err);
@@ -92,12 +97,16 @@ int mem_seal(struct mem *mem, struct err *err);
 /*
  * The gate. A pointer to guest memory at @gpa, valid for @len bytes, or NULL if not all of them are in one bank.
  * @access says what for: KVM's dirty log does not see what the VMM writes. @len 0 is refused. The guest changes the
- * memory at any moment: copy first, then check.
+ * memory at any moment: copy first, then check. While a bank is filled, touching the memory may wait for its content:
+ * never do it with a lock held that vm/memory-lazy.h's server needs.
  */
 void *gpa_ptr(struct mem *mem, uint64_t gpa, uint64_t len, enum mem_access access);
 
 /* The bank of that name, or NULL. */
 const struct mem_bank *mem_find(const struct mem *mem, const char *name);
+
+/* Whether a MEM_LAZY bank is being filled: nobody may count on more than what gpa_ptr() gives. Loop thread. */
+bool mem_is_filling(const struct mem *mem);
 
 /* Whether a fork of this process has a copy of all guest memory that nobody changes: no bank is shared. */
 bool mem_is_private(const struct mem *mem);

@@ -37,6 +37,7 @@ enum vm_end {
 };
 
 struct control_server;
+struct lazy;
 struct arch_machine;
 
 struct vm {
@@ -60,6 +61,7 @@ struct vm {
 	void *extra_ctx;
 	uint64_t started_ns; /* CLOCK_MONOTONIC */
 	uint32_t boots;
+	struct lazy *lazy;    /* brings RAM in behind a restored guest (migrate/lazy.h), or NULL */
 	int memory_exit_code; /* of the process when guest memory is lost (vm/fault.h) */
 
 	/* The machine; NULL, -1 and 0 between boots. */

@@ -3,7 +3,7 @@
  * memdump PID [FILE]
  *
  * Looks at another process's guest memory, taken to be its largest writable mapping, from outside: data through
- * /proc/PID/mem, tags through ptrace. Prints one line, "data SUM tags SUM pages N tagged N", which is the same for the same
+ * /proc/PID/mem, tags through ptrace. Of a mapping of a file, what the file holds counts too. Prints one line, "data SUM tags SUM pages N tagged N", which is the same for the same
  * content wherever it is and whatever of it is absent: a page counts if any of its bytes or tags is not zero. With FILE: a
  * line a page there, "OFFSET SUM-OF-DATA SUM-OF-TAGS".
  *
@@ -33,6 +33,7 @@
 struct ram {
 	uint64_t start, size;
 	bool tags; /* mapped with PROT_MTE */
+	bool file;
 };
 
 static _Noreturn void die(const char *what)
@@ -63,6 +64,7 @@ static uint64_t sum_of(const void *bytes, size_t n)
 static void find_ram(pid_t pid, struct ram *ram)
 {
 	char line[512], perms[8];
+	unsigned long long inode;
 	uint64_t start, end;
 	bool here = false;
 	FILE *f;
@@ -72,11 +74,12 @@ static void find_ram(pid_t pid, struct ram *ram)
 	if (!f)
 		die(line);
 	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s", &start, &end, perms) == 3 &&
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %*x %*s %llu", &start, &end, perms,
+			   &inode) == 4 &&
 		    strlen(perms) == 4) {
 			here = perms[1] == 'w' && end - start > ram->size;
 			if (here)
-				*ram = (struct ram){start, end - start, false};
+				*ram = (struct ram){start, end - start, false, inode != 0};
 		} else if (here && !strncmp(line, "VmFlags:", 8)) {
 			ram->tags = strstr(line, " mt") != NULL;
 		}
@@ -88,7 +91,7 @@ static void find_ram(pid_t pid, struct ram *ram)
 
 static int open_proc(pid_t pid, const char *name)
 {
-	char path[64];
+	char path[128];
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
@@ -96,6 +99,12 @@ static int open_proc(pid_t pid, const char *name)
 	if (fd < 0)
 		die(path);
 	return fd;
+}
+
+/* Whether the file has something for that page. */
+static bool in_file(int file, uint64_t off)
+{
+	return file >= 0 && lseek(file, (off_t)off, SEEK_DATA) == (off_t)off;
 }
 
 static uint64_t tags_of(pid_t pid, uint64_t at, size_t page)
@@ -120,8 +129,9 @@ int main(int argc, char **argv)
 	uint64_t data_sum = SEED, tag_sum = SEED, pages = 0, tagged = 0;
 	size_t page = sysconf(_SC_PAGESIZE);
 	FILE *list = argc > 2 ? fopen(argv[2], "we") : NULL;
-	struct ram ram = {0, 0, false};
-	int mem, pagemap, status;
+	struct ram ram = {0, 0, false, false};
+	int mem, pagemap, file = -1, status;
+	char name[64];
 	pid_t pid;
 
 	if (argc < 2 || (argc > 2 && !list))
@@ -130,6 +140,10 @@ int main(int argc, char **argv)
 	find_ram(pid, &ram);
 	mem = open_proc(pid, "mem");
 	pagemap = open_proc(pid, "pagemap");
+	snprintf(name, sizeof(name), "map_files/%" PRIx64 "-%" PRIx64, ram.start,
+		 ram.start + ram.size);
+	if (ram.file)
+		file = open_proc(pid, name);
 	if (ptrace(PTRACE_SEIZE, pid, NULL, NULL) < 0 ||
 	    ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) < 0 || waitpid(pid, &status, __WALL) != pid)
 		die("ptrace");
@@ -138,7 +152,8 @@ int main(int argc, char **argv)
 
 		if (i % BATCH == 0 && pread(pagemap, map, sizeof(map), at / page * 8) <= 0)
 			die("pagemap");
-		if (!(map[i % BATCH] >> 62)) /* neither present nor swapped */
+		if (!(map[i % BATCH] >> 62) && /* neither present nor swapped */
+		    !in_file(file, i * page))
 			continue;
 		if (pread(mem, data, page, at) != (ssize_t)page)
 			die("mem");

@@ -9,6 +9,7 @@
 #include <sys/timerfd.h>
 
 #include "migrate/control.h"
+#include "migrate/lazy.h"
 #include "migrate/snapshot.h"
 #include "vm/control.h"
 #include "vm/vm.h"
@@ -22,8 +23,8 @@ struct fake {
 	struct vm vm;
 	struct vcpu vcpu;
 	struct snapshot_job job;
-	unsigned int started, cancelled, finished;
-	int start_rc;
+	unsigned int started, cancelled, finished, wanted;
+	int start_rc, check_rc;
 	bool stop_loop; /* when it is cancelled */
 	struct migrate_control *mc;
 };
@@ -52,6 +53,19 @@ int snapshot_start(struct vm *vm, const struct snapshot_request *req,
 	f->job.events = *events;
 	*out = &f->job;
 	return 0;
+}
+
+int snapshot_check(const struct vm *vm, const struct snapshot_request *req, struct err *err)
+{
+	const struct fake *f = (const struct fake *)vm;
+
+	(void)req;
+	return f->check_rc ? err_set(err, f->check_rc, "never") : 0;
+}
+
+void lazy_want_all(struct lazy *lazy)
+{
+	((struct fake *)lazy)->wanted++;
 }
 
 void snapshot_cancel(struct snapshot_job *job)
@@ -378,8 +392,57 @@ static void test_refused(void **state)
 	f->vm.vcpus = NULL; /* between two boots */
 	assert_int_equal(ask(f, CONTROL_SNAPSHOT, NULL), -EAGAIN);
 	f->vm.vcpus = &f->vcpu;
+	f->check_rc = -EINVAL;
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT, NULL), -EINVAL);
+	f->check_rc = 0;
 	assert_int_equal(ask(f, CONTROL_SNAPSHOT, NULL), 0);
 	assert_int_equal(f->started, 2);
+}
+
+/* While a lazy restore brings memory in: all of it is asked for, and the first question after it came begins. */
+static void test_waits_for_memory(void **state)
+{
+	static uint8_t second;
+	struct fake *f = *state;
+	struct snapshot_status s;
+
+	f->vm.lazy = (struct lazy *)f;
+	f->vm.mem.n = 1;
+	f->vm.mem.banks[0].fill = &second;
+	f->check_rc = -EINVAL;
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT, NULL), -EINVAL);
+	assert_int_equal(f->wanted, 0);
+	f->check_rc = 0;
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT, NULL), 0);
+	assert_int_equal(f->wanted, 1);
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT, NULL), -EBUSY);
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT_STATUS, &s), 0);
+	assert_int_equal(s.phase, SNAPSHOT_RUNNING);
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT_CANCEL, NULL), 0);
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT_STATUS, &s), 0);
+	assert_int_equal(s.phase, SNAPSHOT_NONE);
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT, NULL), 0);
+	assert_int_equal(f->started, 0);
+
+	f->vm.mem.banks[0].fill = NULL;
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT_STATUS, &s), 0);
+	assert_int_equal(f->started, 1);
+	assert_int_equal(s.phase, SNAPSHOT_RUNNING);
+	end_job(f, 0, false);
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT_STATUS, &s), 0);
+	assert_int_equal(s.phase, SNAPSHOT_DONE);
+
+	f->vm.mem.banks[0].fill = &second;
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT, NULL), 0);
+	f->vm.mem.banks[0].fill = NULL;
+	f->start_rc = -EAGAIN;
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT_STATUS, &s), 0);
+	assert_int_equal(s.phase, SNAPSHOT_FAILED);
+	assert_string_equal(s.err.msg, "no");
+	assert_int_equal(f->cancelled, 0);
+	/* One that still waits at the VM's end goes with it. */
+	f->vm.mem.banks[0].fill = &second;
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT, NULL), 0);
 }
 
 static const struct CMUnitTest tests[] = {
@@ -392,6 +455,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test_setup_teardown(test_stop_without_client, setup, teardown),
 	cmocka_unit_test_setup_teardown(test_lease, setup, teardown),
 	cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+	cmocka_unit_test_setup_teardown(test_waits_for_memory, setup, teardown),
 };
 
 UNIT_MAIN(tests)

@@ -239,8 +239,8 @@ static void smaps_is_split(void **state)
 		"Shared_Hugetlb:     1024 kB\n"
 		"Private_Hugetlb:    1024 kB\n";
 	const struct control_range guest[] = {
-		{0x7f0000000000, 0x7f0010000000},
-		{0x7f0020001000, 0x7f0020002000},
+		{0x7f0000000000, 0x7f0010000000, false},
+		{0x7f0020001000, 0x7f0020002000, false},
 	};
 	struct control_memory sum;
 	FILE *file = fmemopen(smaps, sizeof(smaps) - 1, "r");

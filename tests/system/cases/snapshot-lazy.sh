@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=dash
+# limit: 900
+# `restore --lazy`: the guest runs while its memory, data and tags together, comes in behind it; and never on memory that is
+# not what was saved.
+. /share/tests/system/snapshot-lib.sh
+
+plan 47
+mkdir s
+
+# missing NAME: bytes that are still to come.
+missing()
+{
+	ctl stat "$1" --json | sed -n 's/.*"missing": *\([0-9]*\).*/\1/p'
+}
+
+all_there()
+{
+	is "$(missing "$1")" 0
+}
+
+some_missing()
+{
+	[ "$(missing "$1")" -gt 1000000 ]
+}
+
+# lost NAME FILE WHAT: it ended as it should, with a line that names file, place and reason. Two tests.
+lost()
+{
+	check "$3: the VM ends with exit code 3" ends "$1" 60 3
+	check "$3: names file, address and reason" says "$1.err" \
+		"guest memory cannot be brought in: .*$2: bank ram, chunk at guest address 0x8[0-9a-f]{7}: .*offset [0-9]+.*the guest cannot go on"
+}
+
+linux g -c 2 -m 128 --mte -- '/tests/storm 3'
+check "the storm is on" wait_for 60 has_lines g storm 2
+check "compressed" snapshot g s/base --compress zstd
+goes_on g storm 1 60
+pause g
+check "a chain of two" snapshot g s/child --base s/base
+check "plain" snapshot g s/plain
+sum=$(memory g)
+ctl stop g
+ended g 20
+
+# --- the same memory, and the guest goes on ---
+restore quiet s/child --lazy --no-prefetch --paused
+check "--paused: is paused, and the most is still to come" wait_for 20 some_missing quiet
+restore run1 s/child --lazy
+restore run2 s/plain --lazy
+for name in run1 run2; do
+	wait_for 20 listed $name paused
+	check "$name, beside others: goes on" sh -c "'$B/lkvm' resume '$CASE-$name'"
+	check "$name: counts on" goes_on $name storm 3 60
+	check "$name: without a report" unharmed $name
+	check "$name: all memory comes" wait_for 60 all_there $name
+	check "$name: counts on with all there" goes_on $name storm 2 60
+	check "$name: without a report, still" unharmed $name
+done
+check "pause of one that has all" pause run2
+check "a snapshot of it" snapshot run2 s/again
+check "eager restore of that one: goes on" restore run3 s/again
+wait_for 20 listed run3 paused
+resume run3
+check "eager restore of that one: counts on" goes_on run3 storm 2 60
+check "eager restore of that one: without a report" unharmed run3
+for name in run1 run2 run3; do
+	ctl stop $name
+	check "$name: stops" ends $name 20 0
+done
+
+# --- a snapshot brings in what is missing, and then has it ---
+check "nothing came meanwhile by itself" some_missing quiet
+check "a snapshot of one that has next to nothing" snapshot quiet s/quiet --compress zstd
+check "has brought all of it" all_there quiet
+check "its memory and tags are those of the first VM, seen from outside" is "$(memory quiet)" "$sum"
+check "the file's too" is "$("$B/lkvm" snapshot diff s/plain s/quiet 2>&1)" ""
+case $HOST in
+6.1)
+	check "--live: works, its memory is private" snapshot quiet s/live --live
+	;;
+*)
+	"$B/lkvm" snapshot "$CASE-quiet" s/live --live >out 2>&1 || :
+	check "--live: refused, its memory is shared" says out '--live needs private guest memory.*lazily restored'
+	;;
+esac
+ctl stop quiet
+check "stops" ends quiet 20 0
+
+# --- pause, resume, stop, reset with pages missing ---
+restore part s/plain --lazy --no-prefetch -k "$KASAN" -i "$INITRD" -p 'quiet panic=-1 lkvm.sh="/tests/tagcheck"'
+wait_for 20 listed part paused
+resume part
+check "only what it uses: goes on" goes_on part storm 1 60
+check "pause" pause part
+check "some is still missing" some_missing part
+check "resume" resume part
+check "goes on" goes_on part storm 1 60
+check "some is still missing: reset" ctl debug part --sysrq b
+check "boots anew on empty memory" ends part 60 0
+check "all is well in it" guest_passed part
+restore stop s/plain --lazy --no-prefetch
+wait_for 20 listed stop paused
+resume stop
+ctl stop stop
+check "stop with pages missing" ends stop 20 0
+
+# --- memory that cannot be had ---
+size=$(stat -c %s s/plain)
+cp s/plain bad
+at=$((size / 4 * 3))
+byte=$(od -An -tu1 -j $at -N 1 bad | tr -d ' ')
+# shellcheck disable=SC2059 # an octal escape
+printf "\\$(printf %o $((byte ^ 16)))" | dd of=bad bs=1 seek=$at conv=notrunc 2>/dev/null
+restore flip bad --lazy
+lost flip bad "one bit is wrong"
+cp s/plain short
+restore cut short --lazy --no-prefetch
+wait_for 20 listed cut paused
+truncate -s 65536 short
+resume cut
+lost cut short "the file is cut under it"
+"$B/lkvm" snapshot verify s/plain >out 2>&1 || :
+check "control: the file itself is good" says out 'every checksum .* is right'
+check "nothing is left" no_litter s
