@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * measure [-n RUNS] [-o FILE] MARKER COMMAND [ARG...]
+ * measure [-k] [-i FILE] [-n RUNS] [-o FILE] MARKER COMMAND [ARG...]
  *
  * Runs a VMM some times and prints one line: the least time from just before fork() to the moment when MARKER has been
  * read from its standard output, the least time to its end (both in microseconds), and its least peak RSS in KiB.
- * The output of the last run goes to FILE. Standard input is empty.
+ * The output of the last run goes to FILE. Standard input is empty,
+ * or FILE of -i. With -k the VMM is sent SIGTERM once MARKER was read.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,9 +42,9 @@ static void fail(const char *what)
 	exit(1);
 }
 
-static void child(int out, char **argv)
+static void child(const char *input, int out, char **argv)
 {
-	int in = open("/dev/null", O_RDONLY);
+	int in = open(input, O_RDONLY);
 
 	dup2(in, STDIN_FILENO);
 	dup2(out, STDOUT_FILENO);
@@ -50,7 +53,8 @@ static void child(int out, char **argv)
 }
 
 /* Returns the length of the output. */
-static size_t run_once(const char *marker, char **argv, struct result *r)
+static size_t run_once(const char *marker, char **argv, const char *input, bool term,
+		       struct result *r)
 {
 	uint64_t start;
 	size_t len = 0;
@@ -67,15 +71,18 @@ static size_t run_once(const char *marker, char **argv, struct result *r)
 	if (pid < 0)
 		fail("fork");
 	if (!pid)
-		child(pipes[1], argv);
+		child(input, pipes[1], argv);
 	close(pipes[1]);
 	while ((n = read(pipes[0], output + len, sizeof(output) - 1 - len)) > 0) {
 		size_t back = strlen(marker) < len ? strlen(marker) : len;
 
 		len += (size_t)n;
 		output[len] = '\0';
-		if (!r->marker_us && strstr(output + len - (size_t)n - back, marker))
+		if (!r->marker_us && strstr(output + len - (size_t)n - back, marker)) {
 			r->marker_us = now_us() - start;
+			if (term)
+				kill(pid, SIGTERM);
+		}
 	}
 	if (wait4(pid, &status, 0, &usage) < 0)
 		fail("wait");
@@ -97,13 +104,18 @@ static size_t run_once(const char *marker, char **argv, struct result *r)
 int main(int argc, char **argv)
 {
 	struct result best = {UINT64_MAX, UINT64_MAX, LONG_MAX};
-	const char *file = NULL;
+	const char *file = NULL, *input = "/dev/null";
+	bool term = false;
 	size_t len = 0;
 	int runs = 1, opt;
 
-	while ((opt = getopt(argc, argv, "+n:o:")) != -1) {
+	while ((opt = getopt(argc, argv, "+ki:n:o:")) != -1) {
 		if (opt == 'n')
 			runs = (int)strtol(optarg, NULL, 10);
+		else if (opt == 'k')
+			term = true;
+		else if (opt == 'i')
+			input = optarg;
 		else if (opt == 'o')
 			file = optarg;
 		else
@@ -114,7 +126,7 @@ int main(int argc, char **argv)
 	for (int i = 0; i < runs; i++) {
 		struct result r;
 
-		len = run_once(argv[optind], argv + optind + 1, &r);
+		len = run_once(argv[optind], argv + optind + 1, input, term, &r);
 		best.marker_us = r.marker_us < best.marker_us ? r.marker_us : best.marker_us;
 		best.end_us = r.end_us < best.end_us ? r.end_us : best.end_us;
 		best.rss_kib = r.rss_kib < best.rss_kib ? r.rss_kib : best.rss_kib;

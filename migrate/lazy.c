@@ -165,7 +165,7 @@ static void all_there(struct event_kick *kick)
 	struct lazy *l = kick->ctx;
 
 	finish(l);
-	log_line(&l->vm->log, LOG_INFO, "all memory of the snapshot is there");
+	log_line(&l->vm->log, LOG_DEBUG, "all memory of the snapshot is there");
 }
 
 static int find_bank(const struct mem *mem, uint32_t *bank, struct err *err)

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 
 #include "migrate/lazy.h"
+#include "migrate/ram.h"
 #include "vm/control.h"
 #include "vm/memory-lazy.h"
 #include "vm/vm.h"
@@ -22,7 +23,21 @@ struct guest {
 	uint8_t *tags; /* of the whole bank, packed */
 	uint8_t *ram;
 	int uffd;
+	/* A vCPU that looks at page 1 when its data are there and its tags are not yet; and what it saw. */
+	enum { PEEK_NOT, PEEK_ALONGSIDE, PEEK_AND_WAIT } peek;
+	pthread_t peeker;
+	bool data_seen, tags_seen;
 };
+
+static void *peek(void *arg)
+{
+	struct guest *g = arg;
+	size_t page = g->vm.mem.page_size;
+
+	g->data_seen = *(volatile uint8_t *)(g->ram + page) == file_byte(1);
+	g->tags_seen = *(volatile uint8_t *)(g->tags + page / 32) == file_tag(1);
+	return NULL;
+}
 
 /* In place of vm/control.c. */
 void control_server_abandon(struct control_server *server)
@@ -36,8 +51,12 @@ static int put(void *ctx, uint8_t *host, uint64_t gpa, uint64_t len, const uint8
 	struct guest *g = ctx;
 
 	(void)err;
-	/* Not where the guest looks: there it could be seen with data and without tags. */
-	assert_ptr_equal(host, mem_lazy_ptr(&g->vm.mem, 0, gpa - FILE_GPA, len));
+	(void)host;
+	if (g->peek != PEEK_NOT && gpa - FILE_GPA == g->vm.mem.page_size) {
+		assert_int_equal(pthread_create(&g->peeker, NULL, peek, g), 0);
+		if (g->peek == PEEK_AND_WAIT)
+			pthread_join(g->peeker, NULL);
+	}
 	memcpy(g->tags + (gpa - FILE_GPA) / 32, in, len / 32);
 	return 0;
 }
@@ -209,6 +228,41 @@ static void test_many_at_once(void **state)
 	}
 }
 
+static void test_data_never_without_tags(void **state)
+{
+	(void)state;
+	for (int shared = 0; shared < 2; shared++) {
+		struct guest *g = guest_new(shared);
+
+		g->peek = PEEK_ALONGSIDE;
+		begin(g, true);
+		run_loop(g);
+		pthread_join(g->peeker, NULL);
+		assert_true(g->data_seen && g->tags_seen);
+		guest_free(g);
+	}
+}
+
+/* Control: memory is filled as an eager restore does it, but the guest runs already. */
+static void test_control_without_it(void **state)
+{
+	struct guest *g = guest_new(true);
+	uint8_t *tags = malloc(SNAP_CHUNK_PAGES * g->vm.mem.page_size / 32);
+	struct err err = ERR_INIT;
+	uint64_t present;
+
+	(void)state;
+	g->peek = PEEK_AND_WAIT;
+	assert_int_equal(ram_load_chunk(&g->vm.mem, &g->chain, 0, 0, g->ram, tags, &present, &err),
+			 0);
+	assert_true(g->data_seen);
+	assert_false(g->tags_seen);
+	expect_page(g, 1);
+	free(tags);
+	close(g->uffd);
+	guest_free(g);
+}
+
 static void test_stop_early(void **state)
 {
 	struct guest *g = guest_new(true);
@@ -349,6 +403,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_prefetch),
 	cmocka_unit_test(test_faults_alone),
 	cmocka_unit_test(test_many_at_once),
+	cmocka_unit_test(test_data_never_without_tags),
+	cmocka_unit_test(test_control_without_it),
 	cmocka_unit_test(test_stop_early),
 	cmocka_unit_test(test_never_on_wrong_memory),
 	cmocka_unit_test(test_not_built_for_it),
