@@ -20,7 +20,6 @@
 #define ALARM	 0x01 /* the one interrupt, in IMSC, RIS, MIS and ICR */
 
 #define NS_PER_S 1000000000ull
-#define WRAP	 (1ull << 32)
 /*
  * The timer counts the host's monotonic clock, the alarm its real time: someone may set the latter, and it goes on while
  * the host sleeps. So an alarm looks at the time once a minute.
