@@ -37,6 +37,7 @@ static int run_until_end(struct vm *vm, builtin_load_fn load, void *ctx)
 {
 	struct err err = ERR_INIT;
 	enum vm_end end;
+	int code;
 
 	do {
 		int rc = arch_machine_build(vm, &err);
@@ -54,11 +55,10 @@ static int run_until_end(struct vm *vm, builtin_load_fn load, void *ctx)
 			return failed(vm, &err);
 	} while (boots_again(vm, end));
 
-	if (end == VM_END_MEMORY || end == VM_END_ERROR)
-		failed(vm, &vm->end_err);
-	if (end == VM_END_MEMORY)
-		return EXIT_MEMORY;
-	return end == VM_END_ERROR ? EXIT_FAILED : EXIT_OK;
+	if (end != VM_END_MEMORY && end != VM_END_ERROR)
+		return EXIT_OK;
+	code = failed(vm, &vm->end_err);
+	return end == VM_END_MEMORY ? EXIT_MEMORY : code;
 }
 
 int builtin_run_machine(const struct vm_config *config, builtin_load_fn load, void *ctx)

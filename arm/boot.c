@@ -182,8 +182,8 @@ static int kernel_examine(struct kernel *k, struct err *err)
 
 /*
  * booting.rst: the Image lies text_offset bytes from a 2 MiB aligned base and needs image_size bytes
- * from there. The device tree gets the 2 MiB behind it, so that it crosses no 2 MiB border, and the
- * initrd comes next, within the kernel's window of 32 GiB.
+ * from there. The device tree begins at the next border of 2 MiB, so that it crosses none, and the initrd
+ * comes next, within the kernel's window of 32 GiB.
  */
 static int place(const struct kernel *k, const struct file *initrd, struct boot_layout *l,
 		 struct err *err)

@@ -310,9 +310,10 @@ static int build_software(struct vm *vm, struct err *err)
 	return arm_vcpu_boot(&vm->vcpus[0], boot->entry, boot->fdt, err);
 }
 
+/* O_NONBLOCK: a FIFO that nobody reads must not hold us, with the terminal raw already. */
 static int dump_fdt(const char *path, const void *fdt, size_t size, struct err *err)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0666);
 	int rc = fd < 0 ? -errno : io_write_full(fd, fdt, size);
 
 	if (fd >= 0 && close(fd) < 0 && !rc)

@@ -20,7 +20,6 @@
 #define ALARM	 0x01 /* the one interrupt, in IMSC, RIS, MIS and ICR */
 
 #define NS_PER_S 1000000000ull
-#define WRAP	 (1ull << 32)
 /*
  * The timer counts the host's monotonic clock, the alarm its real time: someone may set the latter, and it goes on while
  * the host sleeps. So an alarm looks at the time once a minute.
@@ -75,22 +74,21 @@ static uint64_t next_match(const struct rtc *r, uint64_t now)
 	return now + (uint32_t)(r->state.match - (uint32_t)now);
 }
 
-/* To the border of a second of the host's, which is when RTCDR counts. */
-static uint64_t ns_until(uint64_t seconds)
+/* How far the host is in its present second. */
+static uint64_t ns_of_second(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
-	if (seconds > LOOK_S)
-		seconds = LOOK_S;
-	return seconds * NS_PER_S - (uint64_t)ts.tv_nsec;
+	return (uint64_t)ts.tv_nsec;
 }
 
 /* Has the match happened? To be called before anything is read or changed, and after; then line and timer are right. */
 static void catch_up(struct rtc *r)
 {
 	struct rtc_state *s = &r->state;
-	uint64_t now = guest_now(r);
+	/* In this order: with the border of a second between the two the timer is early and looks again, not late. */
+	uint64_t into = ns_of_second(), now = guest_now(r), wait;
 
 	if (now >= s->due) {
 		s->raised = ALARM;
@@ -101,7 +99,9 @@ static void catch_up(struct rtc *r)
 
 	/* Nobody is told of a masked alarm: whoever reads RTCRIS comes by here. */
 	if ((s->mask & ALARM) && !s->raised) {
-		event_timer_arm(&r->timer, ns_until(s->due - now));
+		wait = s->due - now < LOOK_S ? s->due - now : LOOK_S;
+		/* To the border of a second of the host's, which is when RTCDR counts. */
+		event_timer_arm(&r->timer, wait * NS_PER_S - into);
 		r->armed = true;
 	} else if (r->armed) {
 		event_timer_disarm(&r->timer);

@@ -86,11 +86,11 @@ static uint32_t most_cpus(const struct vm_config *config)
 										     : VM_MAX_CPUS;
 }
 
-uint32_t vm_config_default_cpus(const struct vm_config *config, long online)
+uint32_t vm_config_default_cpus(const struct vm_config *config, long host)
 {
-	if (online < 1)
+	if (host < 1)
 		return 1;
-	return online < most_cpus(config) ? (uint32_t)online : most_cpus(config);
+	return host < most_cpus(config) ? (uint32_t)host : most_cpus(config);
 }
 
 static int check_cpus(const struct vm_config *config, struct err *err)

@@ -188,10 +188,12 @@ static int set_affinity(const struct vm *vm, struct err *err)
 		return 0;
 	if (vm_cpu_list_parse(vm->config.vcpu_affinity, cpus, err))
 		return -EINVAL;
-	if (sched_setaffinity(0, sizeof(cpus), (const cpu_set_t *)cpus) < 0)
+	if (sched_setaffinity(0, sizeof(cpus), (const cpu_set_t *)cpus) < 0) {
+		err->usage = vm->boots == 1; /* all vCPUs fail here alike: nothing was started */
 		return err_sys(err, -errno,
 			       "--vcpu-affinity %s: none of these host CPUs can be had",
 			       vm->config.vcpu_affinity);
+	}
 	return 0;
 }
 

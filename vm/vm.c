@@ -50,6 +50,14 @@ static int open_kvm(struct vm *vm, struct err *err)
 	return 0;
 }
 
+static uint32_t default_cpus(const struct vm *vm)
+{
+	int max = ioctl(vm->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS);
+	long online = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return vm_config_default_cpus(&vm->config, max > 0 && max < online ? max : online);
+}
+
 static int open_serial(struct vm *vm, struct err *err)
 {
 	for (unsigned int i = 0; i < VM_MAX_UARTS; i++) {
@@ -80,8 +88,6 @@ static void init_fields(struct vm *vm, const struct vm_config *config)
 {
 	memset(vm, 0, sizeof(*vm));
 	vm->config = *config;
-	if (!vm->config.cpus)
-		vm->config.cpus = vm_config_default_cpus(config, sysconf(_SC_NPROCESSORS_ONLN));
 	if (config->name)
 		snprintf(vm->name, sizeof(vm->name), "%s", config->name);
 	else
@@ -103,6 +109,8 @@ static int init(struct vm *vm, bool trial, struct err *err)
 {
 	int rc = open_kvm(vm, err);
 
+	if (!rc && !vm->config.cpus)
+		vm->config.cpus = default_cpus(vm);
 	if (!rc)
 		rc = event_loop_init(&vm->loop, err);
 	if (!rc)

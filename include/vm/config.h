@@ -77,8 +77,8 @@ void vm_config_init(struct vm_config *config);
 /* [A-Za-z0-9][A-Za-z0-9._-]*, at most VM_NAME_MAX: safe as part of a path. */
 bool vm_name_valid(const char *name);
 
-/* How many vCPUs there are when it is not said, on a host with so many CPUs online. */
-uint32_t vm_config_default_cpus(const struct vm_config *config, long online);
+/* How many vCPUs there are when it is not said, on a host that has, or gives a guest, so many CPUs. */
+uint32_t vm_config_default_cpus(const struct vm_config *config, long host);
 
 /* Host CPUs of a list such as 0-3,6, a bit for each; at least one. The text of an error names the list. */
 int vm_cpu_list_parse(const char *list, uint64_t set[VM_CPU_SET / 64], struct err *err);

@@ -7,7 +7,7 @@
 # Targets: arm64-tests builds them, check-arm64 runs what needs no KVM, bench-tags prints figures from the bed.
 
 ARM64_B := $(B)/arm64
-ARM64_OBJS := $(patsubst %.c,$(B)/obj/%.o,$(wildcard arm/tags*.c) vm/presence.c state/tagcode.c state/checksum.c util/err.c util/share.c \
+ARM64_OBJS := $(patsubst %.c,$(B)/obj/%.o,$(wildcard arm/tags*.c) arm/mte.c vm/presence.c state/tagcode.c state/checksum.c util/err.c util/share.c \
 	util/buf.c)
 ARM64_UNIT_SRCS := $(sort $(wildcard tests/unit/*/arm64/test_*.c))
 ARM64_UNIT := $(addprefix $(ARM64_B)/,$(notdir $(ARM64_UNIT_SRCS:.c=)))
@@ -19,6 +19,7 @@ $(ARM64_B)/bench-tags: bench/tags/tags.c
 
 # A KVM made up in front of the real one.
 $(ARM64_B)/test_tags_ioctl: ARM64_LDFLAGS := -Wl,--wrap=ioctl
+$(ARM64_B)/test_mte: ARM64_LDFLAGS := -Wl,--wrap=ioctl,--wrap=getauxval,--wrap=mmap,--wrap=munmap
 
 $(ARM64_PROGS): $(ARM64_OBJS)
 	@mkdir -p $(@D)

@@ -41,7 +41,7 @@ check "--sve-max-vl 200: says why" says bad.err '--sve-max-vl: 200 is not a vect
 bad --sve-max-vl 4096
 check "--sve-max-vl 4096: says why" says bad.err '--sve-max-vl: 4096 is out of range, 128 to 2048'
 bad --vcpu-affinity 63
-check "--vcpu-affinity 63: no such CPU here: not 0" not is "$status" 0
+check "--vcpu-affinity 63: no such CPU here: exit code 2" is "$status" 2
 check "--vcpu-affinity 63: says why" says bad.err '--vcpu-affinity 63: none of these host CPUs can be had'
 check "nothing is left of it" gone_soon bad
 

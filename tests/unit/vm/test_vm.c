@@ -307,6 +307,7 @@ static void one_ends_all(enum guest guest, int error, enum vm_end end, const cha
 	if (!strstr(w.vm.end_err.msg, text))
 		print_error("# \"%s\" is not in \"%s\"\n", text, w.vm.end_err.msg);
 	assert_non_null(strstr(w.vm.end_err.msg, text));
+	assert_false(w.vm.end_err.usage);
 	finished();
 }
 
@@ -319,10 +320,25 @@ static void failures_end_it(void **state)
 	one_ends_all(GUEST_EXITS, 0, VM_END_ERROR, "vcpu 1: exit 17");
 }
 
+/* That is the user's mistake, and no vCPU has run: exit code 2. */
+static void no_such_host_cpu(void **state)
+{
+	(void)state;
+	begin(GUEST_STORES);
+	w.vm.config.vcpu_affinity = "1023";
+	assert_int_equal(run(NULL), VM_END_ERROR);
+	assert_non_null(strstr(w.vm.end_err.msg, "--vcpu-affinity 1023: none of these host CPUs"));
+	assert_true(w.vm.end_err.usage);
+	assert_int_equal(w.work, 0);
+	finished();
+	/* Control. */
+	one_ends_all(GUEST_FAILS, EIO, VM_END_ERROR, "KVM_RUN");
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(pause_is_a_barrier), cmocka_unit_test(paused_vm_can_be_stopped),
 	cmocka_unit_test(boots_paused),	      cmocka_unit_test(first_reason_stands),
-	cmocka_unit_test(failures_end_it),
+	cmocka_unit_test(failures_end_it),    cmocka_unit_test(no_such_host_cpu),
 };
 
 UNIT_MAIN(tests)
