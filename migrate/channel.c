@@ -31,15 +31,21 @@ int channel_open(struct channel *ch, int rfd, int wfd, struct err *err)
 	return 0;
 }
 
-void channel_close(struct channel *ch)
+void channel_hang_up(struct channel *ch)
 {
 	if (ch->rfd >= 0)
 		close(ch->rfd);
 	if (ch->wfd >= 0 && ch->wfd != ch->rfd)
 		close(ch->wfd);
+	ch->rfd = ch->wfd = -1;
+}
+
+void channel_close(struct channel *ch)
+{
+	channel_hang_up(ch);
 	if (ch->cancelled >= 0)
 		close(ch->cancelled);
-	ch->rfd = ch->wfd = ch->cancelled = -1;
+	ch->cancelled = -1;
 	wbuf_release(&ch->out);
 	wbuf_release(&ch->in);
 }

@@ -31,6 +31,7 @@ struct channel {
 int channel_open(struct channel *ch, int rfd, int wfd, struct err *err);
 void channel_close(struct channel *ch);
 void channel_cancel(struct channel *ch);
+void channel_hang_up(struct channel *ch); /* closes the descriptors, nothing else */
 void channel_limit(struct channel *ch, uint64_t rate);
 
 /* Sends our hello and waits for the other. */

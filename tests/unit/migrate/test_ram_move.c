@@ -209,8 +209,8 @@ static void move(bool tagged, uint8_t codec)
 	poke(b, RAM, 1, tag);
 	poke(b, RAM + 63 * b->page, 2, tag * 2);
 	poke(b, RAM + 64 * b->page, 3, 0);
-	poke(b, RAM + 100 * b->page, 0, tag);	   /* zero data, but tags */
-	poke(b, RAM + 200 * b->page, 0, 0);	   /* wholly zero */
+	poke(b, RAM + 100 * b->page, 0, tag);	      /* zero data, but tags */
+	poke(b, RAM + 200 * b->page, 0, 0);	      /* wholly zero */
 	poke(b, RAM + (PAGES - 1) * b->page, 4, tag); /* the last, in a word of its own */
 	poke(b, SECOND + 9 * b->page, 5, tag);
 	assert_int_equal(pthread_create(&thread, NULL, receive, b), 0);
@@ -286,8 +286,7 @@ static void test_hostile(void **state)
 	for (unsigned int i = 0; i < b->page / 32; i++)
 		sets[i] = (uint8_t)(i * 5);
 	wbuf_init(&out, 1 << 20);
-	assert_int_equal(
-		stream_packer_init(&packer, b->geometry.page_size, SNAP_RAW, &err), 0);
+	assert_int_equal(stream_packer_init(&packer, b->geometry.page_size, SNAP_RAW, &err), 0);
 	stream_pages_encode(packer, &out, &p, list, sets, &data, &tags);
 	for (size_t n = 0; n < out.len; n++) {
 		struct rbuf in;
@@ -330,8 +329,10 @@ static void test_geometry(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_move),	cmocka_unit_test(test_move_compressed),
-		cmocka_unit_test(test_move_without_tags), cmocka_unit_test(test_hostile),
+		cmocka_unit_test(test_move),
+		cmocka_unit_test(test_move_compressed),
+		cmocka_unit_test(test_move_without_tags),
+		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_geometry),
 	};
 
