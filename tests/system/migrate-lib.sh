@@ -43,3 +43,45 @@ migrate()
 	shift 2
 	timeout 120 "$B/lkvm" migrate "$CASE-$name" "$dest" "$@"
 }
+
+# line NAME ACTION N: a line at $W/NAME.line to $W/NAME.mig that goes wrong (badline.c).
+line()
+{
+	: >"$W/$1.line.out"
+	(exec "$B/badline" "$W/$1.line" "$W/$1.mig" "$2" "$3" >"$W/$1.line.out" 2>&1 </dev/null) &
+	wait_for 10 says "$W/$1.line.out" ready
+}
+
+# What the VM says of itself: running, paused, starting, or gone.
+state_of()
+{
+	local s
+
+	s=$("$B/lkvm" list 2>/dev/null | awk -v n="$CASE-$1" '$1 == n { for (i = 2; i <= NF; i++)
+		if ($i ~ /^(running|paused|starting|ending)$/) print $i }')
+	echo "${s:-gone}"
+}
+
+# counted FILE...: what the monitor counted, in one file or one after the other, is each number once, in order. The last line
+# may be under way.
+counted()
+{
+	cat "$@" | sed '$d' | tr -d '\r' | awk '
+		/^N [0-9]+$/ { if (seen && $2 != last + 1) { print "after", last, "comes", $2; bad = 1 }
+			last = $2; seen = 1 }
+		END { if (!seen) print "nothing was counted"; exit bad || !seen }'
+}
+
+# counts_on NAME: it counts further than now.
+counts_on()
+{
+	local was
+
+	was=$(grep -ac '^N ' "$W/$1.out")
+	wait_for 20 counts_further "$1" $((was + 3))
+}
+
+counts_further()
+{
+	[ "$(grep -ac '^N ' "$W/$1.out")" -ge "$2" ]
+}
