@@ -90,8 +90,9 @@ install: $(B)/lkvm docs ## to $(DESTDIR)$(PREFIX): program, man page, completion
 # --- tests --------------------------------------------------------------------------------------------------------
 # What has no arm64 in it is tested on this machine, under ASan and UBSan.
 UNIT_SRCS := $(wildcard cli*.c util/*.c state/*.c hw/*.c vm/*.c) \
-	arm/fdt.c arm/boot.c arm/image.c arm/gunzip.c arm/gicv2m.c migrate/ram-save.c migrate/ram-load.c migrate/tag-copy.c \
-	migrate/lazy.c migrate/lazy-plan.c migrate/control.c migrate/state.c
+	arm/fdt.c arm/boot.c arm/image.c arm/gunzip.c arm/gicv2m.c \
+	$(addprefix migrate/,ram-save.c ram-load.c tag-copy.c lazy.c lazy-plan.c control.c control-migrate.c state.c \
+	ram-pages.c ram-send.c ram-receive.c channel.c transport.c)
 -include tests/unit/unit.mk
 -include tests/unit/arm64.mk
 -include tests/fuzz/fuzz.mk

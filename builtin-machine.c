@@ -33,8 +33,18 @@ static bool boots_again(struct vm *vm, enum vm_end end)
 	return true;
 }
 
-static int run_until_end(struct vm *vm, builtin_load_fn load, void *ctx)
+/* What went wrong is also @guest's to hear. */
+static int failed_for(const struct builtin_guest *guest, const struct vm *vm, const struct err *err)
 {
+	if (guest->why)
+		*guest->why = *err;
+	return failed(vm, err);
+}
+
+static int run_until_end(struct vm *vm, const struct builtin_guest *guest,
+			 struct migrate_control *mc)
+{
+	builtin_load_fn load = guest->load;
 	struct err err = ERR_INIT;
 	enum vm_end end;
 	int code;
@@ -45,14 +55,17 @@ static int run_until_end(struct vm *vm, builtin_load_fn load, void *ctx)
 		/* "Nothing was started" is not true of a reboot that finds its kernel gone. */
 		err.usage &= !vm->boots;
 		if (rc)
-			return failed(vm, &err);
-		rc = load ? load(vm, ctx, &err) : 0;
+			return failed_for(guest, vm, &err);
+		rc = load ? load(vm, guest->ctx, &err) : 0;
 		load = NULL;
 		end = rc ? VM_END_NONE : vm_run(vm);
+		migrate_control_leave(mc);
+		if (guest->leave)
+			guest->leave(guest->ctx);
 		lazy_stop(vm);
 		arch_machine_release(vm);
 		if (rc)
-			return failed(vm, &err);
+			return failed_for(guest, vm, &err);
 	} while (boots_again(vm, end));
 
 	if (end != VM_END_MEMORY && end != VM_END_ERROR)
@@ -63,24 +76,31 @@ static int run_until_end(struct vm *vm, builtin_load_fn load, void *ctx)
 
 int builtin_run_machine(const struct vm_config *config, builtin_load_fn load, void *ctx)
 {
+	const struct builtin_guest guest = {.load = load, .ctx = ctx};
+
+	return builtin_run_guest(config, &guest);
+}
+
+int builtin_run_guest(const struct vm_config *config, const struct builtin_guest *guest)
+{
 	struct vm *vm = calloc(1, sizeof(*vm));
 	struct migrate_control *mc = NULL;
 	struct err err = ERR_INIT;
 	int rc = EXIT_FAILED;
 
 	if (!vm)
-		return err_set(&err, -ENOMEM, "out of memory"), failed(NULL, &err);
+		return err_set(&err, -ENOMEM, "out of memory"), failed_for(guest, NULL, &err);
 	if (vm_init(vm, config, &err)) {
-		rc = failed(NULL, &err);
+		rc = failed_for(guest, NULL, &err);
 		free(vm);
 		return rc;
 	}
 	vm->memory_exit_code = EXIT_MEMORY;
 	if (fault_install(&err) || fault_thread_init(vm, &err) ||
 	    migrate_control_open(vm, &mc, &err))
-		rc = failed(vm, &err);
+		rc = failed_for(guest, vm, &err);
 	else
-		rc = run_until_end(vm, load, ctx);
+		rc = run_until_end(vm, guest, mc);
 	if (mc)
 		migrate_control_close(mc);
 	fault_thread_release();

@@ -446,6 +446,7 @@ const struct verb_spec verb_help = {
 };
 
 const struct verb_spec *const cli_verbs[] = {
-	&verb_run,  &verb_snapshot, &verb_restore, &verb_list,	  &verb_pause, &verb_resume,
-	&verb_stop, &verb_stat,	    &verb_debug,   &verb_version, &verb_help,  NULL,
+	&verb_run,   &verb_snapshot, &verb_restore, &verb_migrate, &verb_incoming,
+	&verb_list,  &verb_pause,    &verb_resume,  &verb_stop,	   &verb_stat,
+	&verb_debug, &verb_version,  &verb_help,    NULL,
 };

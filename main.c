@@ -12,9 +12,10 @@ struct verb {
 
 static const struct verb verbs[] = {
 	{&verb_run, cmd_run},	      {&verb_snapshot, cmd_snapshot}, {&verb_restore, cmd_restore},
-	{&verb_list, cmd_list},	      {&verb_pause, cmd_pause},	      {&verb_resume, cmd_resume},
-	{&verb_stop, cmd_stop},	      {&verb_stat, cmd_stat},	      {&verb_debug, cmd_debug},
-	{&verb_version, cmd_version}, {&verb_help, cmd_help},
+	{&verb_migrate, cmd_migrate}, {&verb_incoming, cmd_incoming}, {&verb_list, cmd_list},
+	{&verb_pause, cmd_pause},     {&verb_resume, cmd_resume},     {&verb_stop, cmd_stop},
+	{&verb_stat, cmd_stat},	      {&verb_debug, cmd_debug},	      {&verb_version, cmd_version},
+	{&verb_help, cmd_help},
 };
 
 int main(int argc, char **argv)

@@ -6,6 +6,8 @@
 int cmd_run(int argc, char **argv);
 int cmd_snapshot(int argc, char **argv);
 int cmd_restore(int argc, char **argv);
+int cmd_migrate(int argc, char **argv);
+int cmd_incoming(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_pause(int argc, char **argv);
 int cmd_resume(int argc, char **argv);
@@ -31,6 +33,16 @@ struct vm;
 struct vm_config;
 typedef int (*builtin_load_fn)(struct vm *vm, void *ctx, struct err *err);
 int builtin_run_machine(const struct vm_config *config, builtin_load_fn load, void *ctx);
+
+/* The same for a guest that comes bit by bit. */
+struct builtin_guest {
+	builtin_load_fn load;
+	void (*leave)(void *ctx); /* or NULL: the vCPUs have ended, the machine is about to go */
+	void *ctx;
+	struct err
+		*why; /* or NULL: gets what made it fail before it ran, which is printed as well */
+};
+int builtin_run_guest(const struct vm_config *config, const struct builtin_guest *guest);
 
 /* The parts of snapshot that look into files (builtin-snapshot-file.c); exit codes. */
 struct snapshot_opts;

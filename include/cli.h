@@ -53,8 +53,26 @@ struct restore_opts {
 	const char *kernel, *initrd, *params;
 };
 
-extern const struct verb_spec verb_run, verb_snapshot, verb_restore, verb_list, verb_pause,
-	verb_resume, verb_stop, verb_stat, verb_debug, verb_version, verb_help;
+/* Options of migrate. */
+struct migrate_opts {
+	uint32_t downtime, timeout;
+	uint64_t bandwidth;
+	int on_timeout; /* enum source_on_timeout */
+	int codec;	/* enum snap_codec */
+	bool cancel, keep_paused, insecure, drop_tags, json;
+};
+
+/* Options of incoming. */
+struct incoming_opts {
+	const char *name;
+	const char *kernel, *initrd, *params;
+	bool tty[4]; /* VM_MAX_UARTS */
+	bool detach, insecure;
+};
+
+extern const struct verb_spec verb_migrate, verb_incoming, verb_run, verb_snapshot, verb_restore,
+	verb_list, verb_pause, verb_resume, verb_stop, verb_stat, verb_debug, verb_version,
+	verb_help;
 
 /* All of them, NULL-terminated, in the order of the help. */
 extern const struct verb_spec *const cli_verbs[];

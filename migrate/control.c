@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "migrate/lazy.h"
+#include "migrate/source.h"
 #include "util/share.h"
 #include "vm/control.h"
 #include "vm/vm.h"
@@ -16,6 +17,7 @@ struct migrate_control {
 	struct vm *vm;
 	struct snapshot_job *job;
 	struct snapshot_request *waiting; /* for the memory of a lazy restore; instead of job */
+	struct outgoing *out;		  /* migration */
 	struct snapshot_status status;
 	struct event_timer lease;
 	bool ends; /* the VM, as soon as somebody heard that its snapshot is there */
@@ -190,6 +192,10 @@ static int start(struct migrate_control *mc, struct rbuf *payload, struct err *e
 		rc = err_set(err, -EBUSY, "the VM ends: its snapshot is there");
 	if (!rc && is_busy(mc))
 		rc = err_set(err, -EBUSY, "a snapshot of this VM is being made");
+	if (!rc && outgoing_busy(mc->out))
+		rc = err_set(err, -EBUSY, "the VM is being migrated");
+	if (!rc && mc->vm->incoming)
+		rc = err_set(err, -EAGAIN, "the guest is still on its way here");
 	if (!rc && !mc->vm->vcpus)
 		rc = err_set(err, -EAGAIN, "the guest is between two boots; try again");
 	if (!rc)
@@ -216,7 +222,15 @@ static int answer(struct vm *vm, void *ctx, uint16_t type, struct rbuf *payload,
 {
 	struct migrate_control *mc = ctx;
 
-	(void)vm;
+	if (type == CONTROL_MIGRATE && (is_busy(mc) || mc->ends))
+		return err_set(err, -EBUSY, "a snapshot of this VM is being made");
+	if (type == CONTROL_MIGRATE && mem_is_filling(&vm->mem)) {
+		lazy_want_all(vm->lazy);
+		return err_set(err, -EAGAIN,
+			       "the memory of a lazy restore is still coming in; try again");
+	}
+	if (type >= CONTROL_MIGRATE)
+		return outgoing_answer(mc->out, type, payload, out, err);
 	if (type == CONTROL_SNAPSHOT)
 		return start(mc, payload, err);
 	if (rbuf_done(payload))
@@ -245,6 +259,12 @@ int migrate_control_open(struct vm *vm, struct migrate_control **out, struct err
 		free(mc);
 		return rc;
 	}
+	rc = outgoing_open(vm, &mc->out, err);
+	if (rc) {
+		event_timer_release(&mc->lease);
+		free(mc);
+		return rc;
+	}
 	mc->vm = vm;
 	vm->extra = answer;
 	vm->extra_ctx = mc;
@@ -252,8 +272,14 @@ int migrate_control_open(struct vm *vm, struct migrate_control **out, struct err
 	return 0;
 }
 
+void migrate_control_leave(struct migrate_control *mc)
+{
+	outgoing_leave(mc->out);
+}
+
 void migrate_control_close(struct migrate_control *mc)
 {
+	outgoing_close(mc->out);
 	mc->vm->extra = NULL;
 	cancel(mc);
 	event_timer_release(&mc->lease);

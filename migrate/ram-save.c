@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "migrate/ram-pages.h"
 #include "migrate/ram.h"
 #include "util/share.h"
 #include "vm/presence.h"
@@ -55,17 +56,6 @@ static uint64_t now_ns(void)
 	return ts.tv_sec * NS_PER_S + ts.tv_nsec;
 }
 
-/* The first words tell most pages; comparing a page with itself one word on tells the rest. */
-static bool is_zero(const uint8_t *p, size_t size)
-{
-	uint64_t head[4];
-
-	memcpy(head, p, sizeof(head));
-	if (head[0] | head[1] | head[2] | head[3])
-		return false;
-	return !memcmp(p, p + sizeof(head), size - sizeof(head));
-}
-
 /* Sleeps as long as the limit asks for, and reports. */
 static int account(struct saver *s, uint64_t bytes, struct err *err)
 {
@@ -86,59 +76,6 @@ static int account(struct saver *s, uint64_t bytes, struct err *err)
 		nanosleep(&nap, NULL);
 	}
 	return rc ? err_set(err, rc, "cancelled") : 0;
-}
-
-/* Tags of the pages in @here, packed one after the other: a run of neighbours is one call. */
-static int collect_tags(struct saver *s, uint8_t *host, uint64_t gpa, uint64_t here, uint8_t *out,
-			struct err *err)
-{
-	const struct mem_sidecar *side = s->save->mem->sidecar;
-	size_t page = s->save->mem->page_size, start, end = 0;
-
-	while (presence_run(&here, SNAP_CHUNK_PAGES, end, &start, &end)) {
-		int rc = side->get(side->ctx, host + start * page, gpa + start * page,
-				   (end - start) * page, out, err);
-
-		if (rc)
-			return rc;
-		out += (end - start) * s->tag_bytes;
-	}
-	return 0;
-}
-
-/* Moves the tags of the pages that stay in @keep together; @here is what they were collected for. */
-static void squeeze_tags(uint8_t *tags, size_t tag_bytes, uint64_t here, uint64_t keep)
-{
-	size_t from = 0, to = 0;
-
-	for (unsigned int i = 0; i < SNAP_CHUNK_PAGES; i++) {
-		if (!(here >> i & 1))
-			continue;
-		if (keep >> i & 1 && from != to)
-			memmove(tags + to * tag_bytes, tags + from * tag_bytes, tag_bytes);
-		to += keep >> i & 1;
-		from++;
-	}
-}
-
-/* Pages of @here with neither data nor tags. */
-static uint64_t find_zero(const struct saver *s, const uint8_t *host, uint64_t here,
-			  const uint8_t *tags)
-{
-	size_t page = s->save->mem->page_size, n = 0;
-	uint64_t zero = 0;
-
-	for (unsigned int i = 0; i < SNAP_CHUNK_PAGES; i++) {
-		const uint8_t *of_page = tags + n * s->tag_bytes;
-
-		if (!(here >> i & 1))
-			continue;
-		if (is_zero(host + i * page, page) &&
-		    (!s->tag_bytes || is_zero(of_page, s->tag_bytes)))
-			zero |= 1ull << i;
-		n++;
-	}
-	return zero;
 }
 
 /* Pages that are in the parent as they are now: @here and @absent lose their bits. */
@@ -180,18 +117,18 @@ static int save_chunk(struct saver *s, const struct scratch *w, uint64_t chunk, 
 	if (s->tag_bytes && s->save->drop_tags)
 		memset(w->tags, 0, SNAP_CHUNK_PAGES * s->tag_bytes);
 	else if (s->tag_bytes)
-		rc = collect_tags(s, host, gpa, here, w->tags, err);
+		rc = ram_collect_tags(mem, host, gpa, here, w->tags, err);
 	if (rc)
 		return rc;
-	here &= ~find_zero(s, host, here, w->tags);
-	squeeze_tags(w->tags, s->tag_bytes, seen, here);
+	here &= ~ram_find_zero(host, mem->page_size, here, w->tags, s->tag_bytes);
+	ram_squeeze_tags(w->tags, s->tag_bytes, seen, here);
 	absent = valid & ~here;
 	if (s->save->parent) {
 		seen = here;
 		rc = drop_unchanged(s, w, chunk, host, &here, &absent, err);
 		if (rc)
 			return rc;
-		squeeze_tags(w->tags, s->tag_bytes, seen, here);
+		ram_squeeze_tags(w->tags, s->tag_bytes, seen, here);
 	}
 	if (!here && (!absent || !s->save->parent))
 		return 0; /* nothing to say: wholly absent, or wholly unchanged */

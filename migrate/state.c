@@ -33,17 +33,45 @@ static int save_devices(struct vm *vm, struct wbuf *out)
 	return out->error;
 }
 
-int state_save(struct vm *vm, struct wbuf *compat, struct wbuf *state, struct err *err)
+static int save_compat(struct vm *vm, struct wbuf *compat, struct err *err)
 {
 	size_t at = record_begin(compat, RECORD_COMPAT, 1, RECORD_MUST, 0);
 	int rc = arch_compat_save(vm, compat, err);
 
 	record_end(compat, at);
+	return rc;
+}
+
+static void save_config(struct vm *vm, struct wbuf *out)
+{
+	size_t at = record_begin(out, RECORD_CONFIG, CONFIG_VERSION, RECORD_MUST, 0);
+
+	vm_config_encode(&vm->config, vm->name, out);
+	record_end(out, at);
+}
+
+int state_offer(struct vm *vm, struct wbuf *compat, struct wbuf *config, struct err *err)
+{
+	int rc = save_compat(vm, compat, err);
+	size_t at;
+
 	if (rc)
 		return rc;
-	at = record_begin(state, RECORD_CONFIG, CONFIG_VERSION, RECORD_MUST, 0);
-	vm_config_encode(&vm->config, vm->name, state);
-	record_end(state, at);
+	save_config(vm, config);
+	at = record_begin(config, RECORD_END, 1, RECORD_MUST, 0);
+	record_end(config, at);
+	rc = compat->error ? compat->error : config->error;
+	return rc ? err_sys(err, rc, "the machine's configuration") : 0;
+}
+
+int state_save(struct vm *vm, struct wbuf *compat, struct wbuf *state, struct err *err)
+{
+	int rc = save_compat(vm, compat, err);
+	size_t at;
+
+	if (rc)
+		return rc;
+	save_config(vm, state);
 	rc = arch_state_save(vm, state, err);
 	if (rc)
 		return rc;

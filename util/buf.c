@@ -205,6 +205,18 @@ void rbuf_str(struct rbuf *b, char *s, size_t size)
 	s[len] = '\0';
 }
 
+void rbuf_part(struct rbuf *b, struct rbuf *part)
+{
+	uint32_t len = rbuf_u32(b);
+
+	if (len > rbuf_left(b))
+		b->error = -EBADMSG;
+	if (b->error)
+		len = 0;
+	rbuf_init(part, b->data + b->pos, len);
+	b->pos += len;
+}
+
 size_t rbuf_left(const struct rbuf *b)
 {
 	return b->error ? 0 : b->len - b->pos;

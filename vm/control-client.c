@@ -99,9 +99,33 @@ static int receive(int fd, struct control_frame *f, uint64_t deadline)
 	return whole < 0 ? whole : 0;
 }
 
-static int send_request(int fd, enum control_type type, const struct wbuf *payload,
+/* The first byte, with a descriptor. A connection that is new takes it at once. */
+static int send_first(int fd, const uint8_t *byte, int passed)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct iovec iov = {.iov_base = (void *)byte, .iov_len = 1};
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *head = CMSG_FIRSTHDR(&msg);
+
+	head->cmsg_level = SOL_SOCKET;
+	head->cmsg_type = SCM_RIGHTS;
+	head->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(head), &passed, sizeof(int));
+	return sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == 1 ? 0 : -errno;
+}
+
+static int send_request(int fd, enum control_type type, const struct wbuf *payload, int passed,
 			uint64_t deadline)
 {
+	size_t ahead = passed >= 0;
 	struct wbuf request;
 	int rc;
 
@@ -111,7 +135,11 @@ static int send_request(int fd, enum control_type type, const struct wbuf *paylo
 	control_header_encode(&request, (uint16_t)type, payload ? (uint32_t)payload->len : 0);
 	if (payload)
 		wbuf_bytes(&request, payload->data, payload->len);
-	rc = request.error ? request.error : send_all(fd, request.data, request.len, deadline);
+	rc = request.error;
+	if (!rc && ahead)
+		rc = send_first(fd, request.data, passed);
+	if (!rc)
+		rc = send_all(fd, request.data + ahead, request.len - ahead, deadline);
 	wbuf_release(&request);
 	return rc;
 }
@@ -165,14 +193,14 @@ static int explain(int rc, const struct control_frame *f, struct err *err)
 	return err_sys(err, rc, "control socket");
 }
 
-int control_exchange(int fd, enum control_type type, const struct wbuf *payload, struct wbuf *reply,
-		     uint64_t deadline, struct err *err)
+static int exchange(int fd, enum control_type type, const struct wbuf *payload, int passed,
+		    struct wbuf *reply, uint64_t deadline, struct err *err)
 {
 	struct control_frame f;
 	int rc;
 
 	control_frame_init(&f, CONTROL_MAX_PAYLOAD);
-	rc = send_request(fd, type, payload, deadline);
+	rc = send_request(fd, type, payload, passed, deadline);
 	if (!rc)
 		rc = receive(fd, &f, deadline);
 	if (rc)
@@ -226,6 +254,12 @@ static int connect_vm(const char *name, uint64_t deadline, struct control_folder
 int control_call(const char *name, enum control_type type, const struct wbuf *payload,
 		 struct wbuf *reply, struct err *err)
 {
+	return control_call_fd(name, type, payload, -1, reply, err);
+}
+
+int control_call_fd(const char *name, enum control_type type, const struct wbuf *payload,
+		    int passed, struct wbuf *reply, struct err *err)
+{
 	uint64_t deadline = seconds_from_now(CONTROL_CLIENT_SECONDS);
 	struct control_folder f;
 	int fd, rc;
@@ -235,12 +269,18 @@ int control_call(const char *name, enum control_type type, const struct wbuf *pa
 	rc = connect_vm(name, deadline, &f, &fd, err);
 	if (!rc) {
 		control_folder_close(&f);
-		rc = control_exchange(fd, type, payload, reply, deadline, err);
+		rc = exchange(fd, type, payload, passed, reply, deadline, err);
 		close(fd);
 	}
 	if (rc)
 		err_prefix(err, "%s", name);
 	return rc;
+}
+
+int control_exchange(int fd, enum control_type type, const struct wbuf *payload, struct wbuf *reply,
+		     uint64_t deadline, struct err *err)
+{
+	return exchange(fd, type, payload, -1, reply, deadline, err);
 }
 
 /* The server takes its socket away before it closes the connections: the end of ours is the end of the VM. */

@@ -12,7 +12,7 @@
 /* Between boots there is nothing to ask. */
 static int need_machine(struct vm *vm, struct err *err)
 {
-	if (vm->vcpus)
+	if (vm->vcpus && !vm->incoming)
 		return 0;
 	return err_set(err, -EAGAIN, "the machine is not up at this moment");
 }
@@ -28,7 +28,7 @@ static void get_info(struct vm *vm, struct control_info *info)
 	pthread_mutex_lock(&vm->lock);
 	if (vm->end != VM_END_NONE)
 		info->state = CONTROL_ENDING;
-	else if (!vm->vcpus)
+	else if (!vm->vcpus || vm->incoming)
 		info->state = CONTROL_STARTING;
 	else
 		info->state = vm->user_paused ? CONTROL_PAUSED : CONTROL_RUNNING;
@@ -146,7 +146,7 @@ static int dispatch(struct vm *vm, uint16_t type, struct rbuf *r, struct wbuf *o
 {
 	uint32_t arg = 0;
 
-	if (vm->extra && type >= CONTROL_SNAPSHOT && type <= CONTROL_SNAPSHOT_CANCEL)
+	if (vm->extra && type >= CONTROL_SNAPSHOT && type <= CONTROL_MIGRATE_CANCEL)
 		return vm->extra(vm, vm->extra_ctx, type, r, out, err);
 	if (type < CONTROL_INFO || type > CONTROL_SYSRQ)
 		return err_set(err, -EOPNOTSUPP, "request %u is not known to this VM", type);

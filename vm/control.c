@@ -31,6 +31,7 @@ struct client {
 	struct control_server *server;
 	uint64_t since;		 /* it came, or its last request was done with */
 	struct control_frame in; /* the request */
+	int passed;		 /* a descriptor that came with it, or -1 */
 	struct wbuf out;	 /* the reply, and how far it is sent */
 	size_t sent;
 	bool closing; /* once the reply is out */
@@ -77,6 +78,13 @@ static void start_accepting(struct control_server *server)
 	server->accepting = true;
 }
 
+static void forget_passed(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
 static void client_drop(struct client *c)
 {
 	struct control_server *server = c->server;
@@ -86,6 +94,7 @@ static void client_drop(struct client *c)
 			server->clients[i] = NULL;
 	event_remove(&server->vm->loop, &c->source);
 	close(c->source.fd);
+	forget_passed(&c->passed);
 	control_frame_release(&c->in);
 	wbuf_release(&c->out);
 	free(c);
@@ -153,12 +162,42 @@ static void client_refuse(struct client *c, int why)
 
 static void client_request(struct client *c)
 {
-	(void)control_handle(c->server->vm, c->in.h.type, c->in.payload, c->in.h.length, &c->out);
+	struct vm *vm = c->server->vm;
+
+	vm->passed_fd = c->passed;
+	c->passed = -1;
+	(void)control_handle(vm, c->in.h.type, c->in.payload, c->in.h.length, &c->out);
+	forget_passed(&vm->passed_fd);
 	c->since = control_now_ns();
 	if (c->out.error)
 		client_drop(c); /* no memory for a reply */
 	else
 		(void)client_send(c);
+}
+
+/* As recv(); a descriptor that comes along is kept for the request, the last one if there are several. */
+static ssize_t receive_some(struct client *c, uint8_t *at, size_t room)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = {.iov_base = at, .iov_len = room};
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	ssize_t n = recvmsg(c->source.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *head = n < 0 ? NULL : CMSG_FIRSTHDR(&msg);
+
+	if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS &&
+	    head->cmsg_len == CMSG_LEN(sizeof(int))) {
+		forget_passed(&c->passed);
+		memcpy(&c->passed, CMSG_DATA(head), sizeof(int));
+	}
+	return n;
 }
 
 /* At most one request a call, so that a client who sends many gets no more turns than others. */
@@ -169,7 +208,7 @@ static void client_receive(struct client *c)
 	while (!whole) {
 		uint8_t *at;
 		size_t room = control_frame_room(&c->in, &at);
-		ssize_t n = recv(c->source.fd, at, room, MSG_DONTWAIT);
+		ssize_t n = receive_some(c, at, room);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -218,6 +257,7 @@ static int client_add(struct control_server *server, unsigned int slot, int fd)
 	if (!c)
 		return -ENOMEM;
 	c->server = server;
+	c->passed = -1;
 	c->since = control_now_ns();
 	c->source = (struct event_source){.fd = fd, .ready = client_ready, .ctx = c};
 	control_frame_init(&c->in, CONTROL_MAX_REQUEST);

@@ -14,6 +14,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "vm/memory-log.h"
 #include "vm/presence.h"
 
 #ifndef SYS_mseal /* Linux 6.10, one number on all architectures */
@@ -296,13 +297,15 @@ int mem_seal(struct mem *mem, struct err *err)
 
 void *gpa_ptr(struct mem *mem, uint64_t gpa, uint64_t len, enum mem_access access)
 {
-	(void)access;
 	for (unsigned int i = 0; i < mem->n; i++) {
 		struct mem_bank *bank = &mem->banks[i];
 		uint64_t offset = gpa - bank->spec.gpa; /* wraps to a huge number below the bank */
 
-		if (offset < bank->spec.size && len && len <= bank->spec.size - offset)
+		if (offset < bank->spec.size && len && len <= bank->spec.size - offset) {
+			if (access == MEM_WRITE && mem->log)
+				mem_log_mark(mem->log, i, offset, len, mem->page_size);
 			return bank->host + offset;
+		}
 	}
 	return NULL;
 }

@@ -96,7 +96,7 @@ static void init_fields(struct vm *vm, const struct vm_config *config)
 	pthread_mutex_init(&vm->lock, NULL);
 	pthread_cond_init(&vm->changed, NULL);
 	vm->kvm_fd = vm->fd = vm->signals.fd = vm->end_kick.source.fd = vm->loop.epfd = -1;
-	vm->mem.vm_fd = -1;
+	vm->mem.vm_fd = vm->passed_fd = -1;
 	vm->started_ns = now_ns();
 	device_list_init(&vm->devices);
 }

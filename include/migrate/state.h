@@ -19,6 +19,9 @@ struct vm;
 /* The VM is paused. @compat: one RECORD_COMPAT; @state: all the others up to RECORD_END. */
 int state_save(struct vm *vm, struct wbuf *compat, struct wbuf *state, struct err *err);
 
+/* What a destination has to know before any state: one RECORD_COMPAT; a RECORD_CONFIG and RECORD_END. The VM is paused. */
+int state_offer(struct vm *vm, struct wbuf *compat, struct wbuf *config, struct err *err);
+
 /* The configuration among @state's records: what to build. @name has room for a VM's name. */
 int state_config(const struct wbuf *state, struct vm_config *config, char name[VM_NAME_MAX + 1],
 		 struct err *err);

@@ -50,6 +50,8 @@ uint64_t rbuf_u64(struct rbuf *b);
 void rbuf_bytes(struct rbuf *b, void *p, size_t len); /* on error @p is zeroed */
 /* Into @s with a NUL; a string of @size or more, or one with a NUL in it, is an error and gives "". */
 void rbuf_str(struct rbuf *b, char *s, size_t size);
+/* u32 length, then that many bytes: @part is over them. On error it is empty. */
+void rbuf_part(struct rbuf *b, struct rbuf *part);
 size_t rbuf_left(const struct rbuf *b);
 int rbuf_done(struct rbuf *b); /* 0 if no error and nothing is left, else a negative errno */
 

@@ -41,6 +41,9 @@ enum control_type {
 	CONTROL_SNAPSHOT = 8,
 	CONTROL_SNAPSHOT_STATUS = 9,
 	CONTROL_SNAPSHOT_CANCEL = 10,
+	CONTROL_MIGRATE = 11, /* a connected socket comes with it */
+	CONTROL_MIGRATE_STATUS = 12,
+	CONTROL_MIGRATE_CANCEL = 13,
 };
 
 struct vm;
@@ -69,6 +72,9 @@ int control_remove_stale(const char *name, struct err *err);
 /* One request and its reply: *@reply holds what follows result and text, init'd here, released by the caller. */
 int control_call(const char *name, enum control_type type, const struct wbuf *payload,
 		 struct wbuf *reply, struct err *err);
+/* The same, and @fd is handed over with it (SCM_RIGHTS); it stays the caller's as well. */
+int control_call_fd(const char *name, enum control_type type, const struct wbuf *payload, int fd,
+		    struct wbuf *reply, struct err *err);
 
 /* Asks the VM to end and waits until it has taken its socket away; -ETIMEDOUT after @seconds. */
 int control_stop(const char *name, unsigned int seconds, struct err *err);

@@ -71,8 +71,9 @@ struct mem {
 	int tag_prot;  /* 0, or the mmap protection bit that gives memory tags (arm/mte.c) */
 	int slot_tags; /* the guest has tags, whatever tag_prot is: for messages */
 	const struct mem_sidecar *sidecar; /* or NULL: pages are only data */
-	size_t page_size;		   /* the host's */
-	_Atomic uint64_t missing;	   /* pages of a MEM_LAZY bank that are still to come */
+	struct mem_log *log;	  /* of what is written (vm/memory-log.h), or NULL: nobody asks */
+	size_t page_size;	  /* the host's */
+	_Atomic uint64_t missing; /* pages of a MEM_LAZY bank that are still to come */
 };
 
 int mem_init(struct mem *mem, struct err *err);

@@ -59,6 +59,11 @@ struct vm {
 	int (*extra)(struct vm *vm, void *ctx, uint16_t type, struct rbuf *payload,
 		     struct wbuf *out, struct err *err);
 	void *extra_ctx;
+	/*
+	 * A descriptor that came with the control request that is being answered, or -1. Who keeps it puts -1 here; else it is
+	 * closed when the answer is made.
+	 */
+	int passed_fd;
 	uint64_t started_ns; /* CLOCK_MONOTONIC */
 	uint32_t boots;
 	struct lazy *lazy;    /* brings RAM in behind a restored guest (migrate/lazy.h), or NULL */
@@ -76,9 +81,10 @@ struct vm {
 	pthread_cond_t changed; /* a vCPU parked, or was let go */
 	uint32_t pauses;	/* how many hold the guest paused */
 	bool user_paused;	/* one of them is the user's */
-	bool stopping;		/* threads are to end */
-	uint32_t running;	/* threads not parked and not ended */
-	enum vm_end end;	/* see vm_finish() */
+	bool incoming; /* one is migrate/destination.h's: the guest is not here yet. Loop thread alone */
+	bool stopping;	  /* threads are to end */
+	uint32_t running; /* threads not parked and not ended */
+	enum vm_end end;  /* see vm_finish() */
 	struct err end_err;
 };
 

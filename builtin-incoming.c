@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* lkvm incoming: a connection -> the source's offer -> the machine -> its memory and state -> run. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "builtin.h"
+#include "cli.h"
+#include "migrate/destination.h"
+#include "migrate/transport.h"
+#include "util/io.h"
+#include "vm/vm.h"
+
+struct incoming {
+	const struct incoming_opts *opts;
+	struct destination *destination;
+	char name[VM_NAME_MAX + 1]; /* the one it has at the source */
+	int parent;		    /* with --detach: who waits to hear that it runs; else -1 */
+};
+
+static int wait_for_source(struct incoming *in, const struct transport *t, struct err *err)
+{
+	struct transport_listener listener;
+	int rfd, wfd, rc = transport_listen(t, &listener, err);
+
+	if (rc)
+		return rc;
+	if (listener.fd >= 0)
+		fprintf(stderr, "lkvm incoming: waiting at %s\n", listener.where);
+	rc = transport_accept(t, &listener, &rfd, &wfd, err);
+	return rc ? rc : destination_open(rfd, wfd, &in->destination, err);
+}
+
+static int meet(struct incoming *in, struct vm_config *config, struct err *err)
+{
+	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC), rc;
+
+	if (kvm < 0)
+		return err_sys(err, -errno, "/dev/kvm");
+	rc = destination_meet(in->destination, kvm, config, in->name, err);
+	close(kvm);
+	if (rc) {
+		fputs(destination_reasons(in->destination), stderr);
+		return rc;
+	}
+	if (in->opts->name)
+		config->name = in->opts->name;
+	config->kernel = in->opts->kernel;
+	config->initrd = in->opts->initrd;
+	config->params = in->opts->params;
+	for (unsigned int i = 0; i < VM_MAX_UARTS; i++)
+		config->tty[i] |= in->opts->tty[i];
+	return vm_config_check(config, err);
+}
+
+/* The guest runs: nobody need wait for us any more. */
+static void running(void *ctx)
+{
+	struct incoming *in = ctx;
+	int null;
+
+	if (in->parent < 0)
+		return;
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
+		dup2(null, fd);
+	(void)io_write_full(in->parent, "R", 1);
+	close(in->parent);
+	close(null);
+	in->parent = -1;
+}
+
+static int load(struct vm *vm, void *ctx, struct err *err)
+{
+	struct incoming *in = ctx;
+
+	return destination_start(in->destination, vm, running, in, err);
+}
+
+static void leave(void *ctx)
+{
+	struct incoming *in = ctx;
+
+	destination_leave(in->destination);
+}
+
+static int come(struct incoming *in, const struct transport *t)
+{
+	struct err err = ERR_INIT, why = ERR_INIT;
+	struct vm_config config;
+	int code, rc;
+	const struct builtin_guest guest = {.load = load, .leave = leave, .ctx = in, .why = &why};
+
+	signal(SIGPIPE, SIG_IGN);
+	rc = wait_for_source(in, t, &err);
+	if (!rc)
+		rc = meet(in, &config, &err);
+	if (rc) {
+		code = builtin_failed("incoming", &err);
+		why = err;
+	} else {
+		code = builtin_run_guest(&config, &guest);
+	}
+	if (in->destination)
+		destination_close(in->destination, &why);
+	return code;
+}
+
+/* The parent ends when the guest runs, or with its child's exit code if it comes to nothing. */
+static int detached(struct incoming *in, const struct transport *t)
+{
+	struct err err = ERR_INIT;
+	int ends[2], status = 0;
+	pid_t child;
+	char byte;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return err_sys(&err, -errno, "pipe"), builtin_failed("incoming", &err);
+	child = fork();
+	if (child < 0)
+		return err_sys(&err, -errno, "fork"), builtin_failed("incoming", &err);
+	if (child == 0) {
+		close(ends[0]);
+		setsid();
+		in->parent = ends[1];
+		return come(in, t);
+	}
+	close(ends[1]);
+	if (io_read_full(ends[0], &byte, 1) == 0)
+		return EXIT_OK;
+	waitpid(child, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILED;
+}
+
+int cmd_incoming(int argc, char **argv)
+{
+	struct incoming_opts opts = {0};
+	struct incoming in = {.opts = &opts, .parent = -1};
+	struct err err = ERR_INIT;
+	struct transport t;
+	bool help = false;
+	int nargs, rc;
+
+	rc = io_fill_std_fds();
+	if (rc)
+		return err_sys(&err, rc, "standard descriptors"), builtin_failed("incoming", &err);
+	if (opt_parse(&verb_incoming, argc, argv, &opts, &nargs, &help, &err))
+		return builtin_usage("incoming", &err);
+	if (help)
+		return builtin_help(&verb_incoming);
+	if (nargs != 1)
+		return err_set(&err, -EINVAL, "name the SRC to wait at, such as unix:PATH"),
+		       builtin_usage("incoming", &err);
+	if (opts.detach && !opts.tty[0])
+		return err_set(&err, -EINVAL,
+			       "--detach goes with --tty 0: in the background there is no terminal"),
+		       builtin_usage("incoming", &err);
+	if (transport_parse(argv[0], true, opts.insecure, &t, &err))
+		return builtin_usage("incoming", &err);
+	return opts.detach ? detached(&in, &t) : come(&in, &t);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A migration's connection: whole messages of state/stream.h, one way and the other. Every wait ends: after CHANNEL_STALL_MS
+ * without a byte (-ETIMEDOUT), at channel_cancel() (-ECANCELED), or at the end of the line (-EPIPE, -ENODATA).
+ *
+ * One thread uses a channel at a time; channel_cancel() is for any thread.
+ */
+#ifndef LKVM_MIGRATE_CHANNEL_H
+#define LKVM_MIGRATE_CHANNEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "state/stream.h"
+#include "util/buf.h"
+#include "util/err.h"
+
+#define CHANNEL_STALL_MS 30000
+
+struct channel {
+	int rfd, wfd;  /* ours; one descriptor may be both */
+	int cancelled; /* eventfd */
+	uint32_t out_number, in_number;
+	uint32_t page_size; /* once it is known: bounds what may come */
+	uint64_t rate;	    /* bytes a second that are sent at most; 0: no limit */
+	uint64_t sent_bytes, rate_since_ns, rate_bytes;
+	struct wbuf out, in; /* the message being sent, and the last one that came */
+};
+
+/* Takes the descriptors, also on error. */
+int channel_open(struct channel *ch, int rfd, int wfd, struct err *err);
+void channel_close(struct channel *ch);
+void channel_cancel(struct channel *ch);
+void channel_hang_up(struct channel *ch); /* closes the descriptors, nothing else */
+void channel_limit(struct channel *ch, uint64_t rate);
+
+/* Sends our hello and waits for the other. */
+int channel_hello(struct channel *ch, struct err *err);
+
+/* The payload of a message is appended to what this returns; channel_send() sends it. */
+struct wbuf *channel_begin(struct channel *ch, enum stream_type type);
+int channel_send(struct channel *ch, struct err *err);
+int channel_send_empty(struct channel *ch, enum stream_type type, struct err *err);
+
+/* The next message, checked; its payload stays until the next call. */
+int channel_receive(struct channel *ch, uint32_t *type, struct rbuf *payload, struct err *err);
+
+/*
+ * The last words: ABORT, then waits a moment for the other side to have heard them. Also after channel_cancel(); for a line
+ * that is broken it does nothing.
+ */
+void channel_abort(struct channel *ch, int code, const char *why);
+
+/*
+ * After a failed send: the reason that the other side gave, if it did. True: @why is that.
+ */
+bool channel_last_words(struct channel *ch, struct err *why);
+
+#endif

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "migrate/channel.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "util/io.h"
+
+#define NS_PER_S  1000000000ull
+#define LINGER_MS 1000
+#define STEP	  (1u << 20)  /* memory for a long message grows by so much */
+#define SLICE_NS  50000000ull /* of the time in which a limit of the rate is kept */
+
+int channel_open(struct channel *ch, int rfd, int wfd, struct err *err)
+{
+	*ch = (struct channel){.rfd = rfd, .wfd = wfd};
+	wbuf_init(&ch->out, STREAM_HEADER + SNAP_MAX_STATE + STREAM_CHECKSUM);
+	wbuf_init(&ch->in, STREAM_HEADER + SNAP_MAX_STATE + STREAM_CHECKSUM);
+	ch->cancelled = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (ch->cancelled < 0) {
+		int rc = -errno;
+
+		channel_close(ch);
+		return err_sys(err, rc, "event");
+	}
+	return 0;
+}
+
+void channel_hang_up(struct channel *ch)
+{
+	if (ch->rfd >= 0)
+		close(ch->rfd);
+	if (ch->wfd >= 0 && ch->wfd != ch->rfd)
+		close(ch->wfd);
+	ch->rfd = ch->wfd = -1;
+}
+
+void channel_close(struct channel *ch)
+{
+	channel_hang_up(ch);
+	if (ch->cancelled >= 0)
+		close(ch->cancelled);
+	ch->cancelled = -1;
+	wbuf_release(&ch->out);
+	wbuf_release(&ch->in);
+}
+
+void channel_cancel(struct channel *ch)
+{
+	uint64_t one = 1;
+	ssize_t n = write(ch->cancelled, &one, sizeof(one));
+
+	(void)n;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * NS_PER_S + ts.tv_nsec;
+}
+
+void channel_limit(struct channel *ch, uint64_t rate)
+{
+	ch->rate = rate;
+	ch->rate_since_ns = now_ns();
+	ch->rate_bytes = 0;
+}
+
+/* Until @fd is ready or @ms are over. 0, -ETIMEDOUT, -ECANCELED. */
+static int wait_for(struct channel *ch, int fd, short events, int ms, bool even_cancelled)
+{
+	struct pollfd p[2] = {{.fd = fd, .events = events},
+			      {.fd = even_cancelled ? -1 : ch->cancelled, .events = POLLIN}};
+	int n;
+
+	do {
+		n = poll(p, 2, ms);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	if (p[1].revents)
+		return -ECANCELED;
+	return n ? 0 : -ETIMEDOUT;
+}
+
+/* All of them, or not the last one: who fails here has sent no whole message. */
+static int send_all(struct channel *ch, const uint8_t *at, size_t len, int ms, bool even_cancelled)
+{
+	while (len) {
+		ssize_t n;
+		int rc = wait_for(ch, ch->wfd, POLLOUT, ms, even_cancelled);
+
+		if (rc)
+			return rc;
+		n = io_write_some(ch->wfd, at, len);
+		if (n < 0 && n != -EAGAIN)
+			return (int)n;
+		if (n > 0) {
+			at += n;
+			len -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+static int receive_all(struct channel *ch, uint8_t *at, size_t len, int ms)
+{
+	while (len) {
+		ssize_t n;
+		int rc = wait_for(ch, ch->rfd, POLLIN, ms, false);
+
+		if (rc)
+			return rc;
+		n = io_read_some(ch->rfd, at, len);
+		if (!n)
+			return -ENODATA;
+		if (n < 0 && n != -EAGAIN)
+			return (int)n;
+		if (n > 0) {
+			at += n;
+			len -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+static int explain(int rc, struct err *err)
+{
+	if (rc == -ETIMEDOUT)
+		return err_set(err, rc, "the line stood still for %d s", CHANNEL_STALL_MS / 1000);
+	if (rc == -ECANCELED)
+		return err_set(err, rc, "cancelled");
+	if (rc == -ENODATA || rc == -EPIPE || rc == -ECONNRESET)
+		return err_set(err, rc, "the other side has closed the line");
+	return err_sys(err, rc, "the line");
+}
+
+/* Sleeps off what was sent too early, in a way that a cancel ends. */
+static int keep_rate(struct channel *ch, size_t len)
+{
+	uint64_t now, due;
+	int rc;
+
+	if (!ch->rate)
+		return 0;
+	now = now_ns();
+	ch->rate_bytes += len;
+	due = ch->rate_since_ns + (unsigned __int128)ch->rate_bytes * NS_PER_S / ch->rate;
+	/* Time in which nothing was sent is not made up for later. */
+	if (now > due + SLICE_NS) {
+		ch->rate_since_ns = now;
+		ch->rate_bytes = 0;
+	}
+	if (due <= now)
+		return 0;
+	rc = wait_for(ch, -1, 0, (int)((due - now) / 1000000), false);
+	return rc == -ETIMEDOUT ? 0 : rc;
+}
+
+int channel_hello(struct channel *ch, struct err *err)
+{
+	uint8_t bytes[STREAM_HELLO];
+	uint16_t version;
+	int rc;
+
+	ch->out.len = 0;
+	stream_hello_encode(&ch->out);
+	rc = ch->out.error;
+	if (!rc)
+		rc = send_all(ch, ch->out.data, ch->out.len, CHANNEL_STALL_MS, false);
+	if (!rc)
+		rc = receive_all(ch, bytes, sizeof(bytes), CHANNEL_STALL_MS);
+	return rc ? explain(rc, err) : stream_hello_decode(bytes, &version, err);
+}
+
+struct wbuf *channel_begin(struct channel *ch, enum stream_type type)
+{
+	ch->out.len = 0;
+	ch->out.error = 0;
+	stream_begin(&ch->out, type, ch->out_number);
+	return &ch->out;
+}
+
+int channel_send(struct channel *ch, struct err *err)
+{
+	int rc;
+
+	stream_end(&ch->out, 0);
+	rc = ch->out.error;
+	if (rc)
+		return err_sys(err, rc, "a message");
+	ch->out_number++;
+	rc = send_all(ch, ch->out.data, ch->out.len, CHANNEL_STALL_MS, false);
+	if (!rc) {
+		ch->sent_bytes += ch->out.len;
+		rc = keep_rate(ch, ch->out.len);
+	}
+	return rc ? explain(rc, err) : 0;
+}
+
+int channel_send_empty(struct channel *ch, enum stream_type type, struct err *err)
+{
+	channel_begin(ch, type);
+	return channel_send(ch, err);
+}
+
+/* Room for @len more bytes at the end of the incoming message. */
+static uint8_t *grow(struct wbuf *in, size_t len)
+{
+	static const uint8_t nothing[4096];
+	size_t at = in->len;
+
+	while (len) {
+		size_t n = len < sizeof(nothing) ? len : sizeof(nothing);
+
+		wbuf_bytes(in, nothing, n);
+		len -= n;
+	}
+	return in->error ? NULL : in->data + at;
+}
+
+static int receive_body(struct channel *ch, size_t len, int ms)
+{
+	while (len) {
+		size_t n = len < STEP ? len : STEP;
+		uint8_t *at = grow(&ch->in, n);
+		int rc = at ? receive_all(ch, at, n, ms) : -ENOMEM;
+
+		if (rc)
+			return rc;
+		len -= n;
+	}
+	return 0;
+}
+
+static int receive(struct channel *ch, uint32_t *type, struct rbuf *payload, int ms,
+		   struct err *err)
+{
+	struct stream_header header;
+	int rc;
+
+	ch->in.len = 0;
+	ch->in.error = 0;
+	rc = receive_body(ch, STREAM_HEADER, ms);
+	if (rc)
+		return explain(rc, err);
+	rc = stream_header_decode(ch->in.data, ch->in_number, ch->page_size, &header, err);
+	if (rc)
+		return rc;
+	rc = receive_body(ch, (size_t)header.length + STREAM_CHECKSUM, ms);
+	if (rc)
+		return explain(rc, err);
+	rc = stream_check(ch->in.data, ch->in.len, payload, err);
+	if (rc) {
+		err_prefix(err, "message %u, %s", ch->in_number, stream_type_name(header.type));
+		return rc;
+	}
+	ch->in_number++;
+	*type = header.type;
+	return 0;
+}
+
+int channel_receive(struct channel *ch, uint32_t *type, struct rbuf *payload, struct err *err)
+{
+	return receive(ch, type, payload, CHANNEL_STALL_MS, err);
+}
+
+void channel_abort(struct channel *ch, int code, const char *why)
+{
+	uint64_t until = now_ns() + LINGER_MS * 1000000ull;
+	uint8_t rest[4096];
+
+	stream_abort_encode(channel_begin(ch, STREAM_ABORT), code, why);
+	stream_end(&ch->out, 0);
+	if (ch->out.error || send_all(ch, ch->out.data, ch->out.len, LINGER_MS, true))
+		return;
+	ch->out_number++;
+	/* Closing a socket in which something is unread would take the words away from who reads them. */
+	shutdown(ch->wfd, SHUT_WR);
+	while (now_ns() < until && !wait_for(ch, ch->rfd, POLLIN, LINGER_MS, true) &&
+	       io_read_some(ch->rfd, rest, sizeof(rest)) > 0)
+		;
+}
+
+bool channel_last_words(struct channel *ch, struct err *why)
+{
+	struct err ignored = ERR_INIT;
+	struct rbuf payload;
+	uint32_t type;
+
+	/* Some answers may be on their way before it. */
+	for (unsigned int i = 0; i < 3; i++) {
+		if (receive(ch, &type, &payload, LINGER_MS, &ignored))
+			return false;
+		if (type == STREAM_ABORT)
+			return stream_abort_decode(&payload, why, &ignored) == 0;
+	}
+	return false;
+}

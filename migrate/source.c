@@ -1,0 +1,576 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "migrate/source.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "migrate/ram.h"
+#include "migrate/state.h"
+#include "state/course.h"
+#include "vm/fault.h"
+#include "vm/memory-log.h"
+#include "vm/vm.h"
+
+#define NS_PER_MS 1000000ull
+#define NS_PER_S  1000000000ull
+#define FEW_PAGES 256		  /* too few for a rate */
+#define SWITCH_NS (5 * NS_PER_MS) /* what a switch-over takes besides pages */
+
+struct source_job {
+	struct vm *vm;
+	struct source_request req;
+	struct source_events events;
+	struct channel ch;
+	pthread_t thread;
+	struct event_kick kick;
+	uint64_t started_ns;
+
+	/* The thread's, and the loop's while the thread waits for it. */
+	struct snap_info geometry;
+	struct wbuf compat, config, state;
+	struct ram_sender *sender;
+	uint64_t page_rate; /* bytes of memory a second */
+	bool log_on, stands;
+	uint64_t stands_ns;
+	struct err why;
+
+	/* Guarded by lock. */
+	pthread_mutex_t lock;
+	pthread_cond_t answered;
+	enum course_source course;
+	int (*call)(struct source_job *job, struct err *err); /* for the loop to do */
+	int answer;
+	struct err answer_err;
+	bool leaving, cancelled, ended;
+	struct source_status status;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * NS_PER_S + ts.tv_nsec;
+}
+
+/* ---- on the loop's thread ---- */
+
+static void hold_serial(struct vm *vm, bool hold)
+{
+	for (unsigned int i = 0; i < VM_MAX_UARTS; i++)
+		if (vm->serial[i])
+			chardev_hold(vm->serial[i], hold);
+}
+
+static int do_offer(struct source_job *job, struct err *err)
+{
+	int rc;
+
+	vm_pause(job->vm);
+	rc = state_offer(job->vm, &job->compat, &job->config, err);
+	vm_resume(job->vm);
+	return rc;
+}
+
+static int do_log(struct source_job *job, struct err *err)
+{
+	int rc;
+
+	vm_pause(job->vm);
+	rc = mem_log_start(&job->vm->mem, err);
+	vm_resume(job->vm);
+	job->log_on = !rc;
+	return rc;
+}
+
+static int do_stand(struct source_job *job, struct err *err)
+{
+	struct wbuf compat;
+	int rc;
+
+	job->stands_ns = now_ns();
+	vm_pause(job->vm);
+	job->stands = true;
+	hold_serial(job->vm, true);
+	/* The guest may have ended before it was paused: then its vCPUs are past the call that did it. */
+	if (job->vm->end != VM_END_NONE)
+		return err_set(err, -EAGAIN, "the guest has just ended or reset");
+	wbuf_init(&compat, SNAP_MAX_STATE);
+	rc = state_save(job->vm, &compat, &job->state, err);
+	wbuf_release(&compat);
+	return rc;
+}
+
+/* What the thread has asked for; or it has ended. */
+static void finish(struct source_job *job);
+
+static void kicked(struct event_kick *kick)
+{
+	struct source_job *job = kick->ctx;
+	struct err err = ERR_INIT;
+	int rc;
+
+	pthread_mutex_lock(&job->lock);
+	if (job->call) {
+		int (*call)(struct source_job *, struct err *) = job->call;
+
+		pthread_mutex_unlock(&job->lock);
+		rc = call(job, &err);
+		pthread_mutex_lock(&job->lock);
+		job->call = NULL;
+		job->answer = rc;
+		job->answer_err = err;
+		pthread_cond_broadcast(&job->answered);
+	}
+	if (!job->ended) {
+		pthread_mutex_unlock(&job->lock);
+		return;
+	}
+	pthread_mutex_unlock(&job->lock);
+	finish(job);
+}
+
+/* The thread has nothing more to do. */
+static void finish(struct source_job *job)
+{
+	struct source_events events = job->events;
+	struct source_status status;
+	struct vm *vm = job->vm;
+
+	pthread_join(job->thread, NULL);
+	ram_sender_close(job->sender);
+	if (job->log_on && job->leaving) {
+		mem_log_stop(&vm->mem); /* the vCPUs have ended */
+	} else if (job->log_on) {
+		vm_pause(vm);
+		mem_log_stop(&vm->mem);
+		vm_resume(vm);
+	}
+	status = job->status;
+	/* DONE: nothing of this guest happens here any more, not even what its serial port still holds. */
+	if (job->stands && status.phase != SOURCE_PHASE_DONE) {
+		hold_serial(vm, false);
+		if (status.phase == SOURCE_PHASE_UNDECIDED && !job->leaving)
+			(void)vm_user_pause(vm);
+		vm_resume(vm);
+	}
+	event_kick_release(&job->kick);
+	channel_close(&job->ch);
+	wbuf_release(&job->compat);
+	wbuf_release(&job->config);
+	wbuf_release(&job->state);
+	pthread_cond_destroy(&job->answered);
+	pthread_mutex_destroy(&job->lock);
+	free(job);
+	events.done(events.ctx, &status);
+}
+
+/* ---- on the job's thread ---- */
+
+/* Has the loop do it. -ECANCELED when it does not run any more. */
+static int ask_loop(struct source_job *job, int (*call)(struct source_job *, struct err *),
+		    struct err *err)
+{
+	int rc;
+
+	pthread_mutex_lock(&job->lock);
+	job->call = call;
+	event_kick(&job->kick);
+	while (job->call && !job->leaving)
+		pthread_cond_wait(&job->answered, &job->lock);
+	rc = job->call ? err_set(err, -ECANCELED, "the guest has ended or reset") : job->answer;
+	if (!job->call && rc && err)
+		*err = job->answer_err;
+	job->call = NULL;
+	pthread_mutex_unlock(&job->lock);
+	return rc;
+}
+
+static void happened(struct source_job *job, unsigned int event)
+{
+	pthread_mutex_lock(&job->lock);
+	job->course = course_source_next(job->course, event);
+	pthread_mutex_unlock(&job->lock);
+}
+
+static void set_phase(struct source_job *job, enum source_phase phase)
+{
+	pthread_mutex_lock(&job->lock);
+	job->status.phase = phase;
+	pthread_mutex_unlock(&job->lock);
+}
+
+/* The next message must be @type. What else comes is ABORT, or nonsense. */
+static int expect(struct source_job *job, enum stream_type type, struct rbuf *payload,
+		  struct err *err)
+{
+	uint32_t got;
+	int rc = channel_receive(&job->ch, &got, payload, err);
+
+	if (rc)
+		return rc;
+	if (got == STREAM_ABORT) {
+		struct err why = ERR_INIT;
+
+		rc = stream_abort_decode(payload, &why, err);
+		if (rc)
+			return rc;
+		happened(job, STREAM_ABORT);
+		return err_set(err, -EREMOTEIO, "the destination: %s", why.msg);
+	}
+	if (got != type)
+		return err_set(err, -EPROTO, "the destination said %s where %s was due",
+			       stream_type_name(got), stream_type_name(type));
+	return 0;
+}
+
+static int introduce(struct source_job *job, struct err *err)
+{
+	struct mem *mem = &job->vm->mem;
+	struct rbuf payload;
+	int rc = channel_hello(&job->ch, err);
+
+	if (!rc)
+		rc = ask_loop(job, do_offer, err);
+	if (rc)
+		return rc;
+	ram_describe(mem, &job->geometry);
+	job->geometry.tags = mem->sidecar != NULL;
+	job->ch.page_size = job->geometry.page_size;
+	stream_offer_encode(channel_begin(&job->ch, STREAM_OFFER), &job->geometry, &job->compat,
+			    &job->config);
+	rc = channel_send(&job->ch, err);
+	if (rc)
+		return rc;
+	happened(job, COURSE_HELLO);
+	rc = expect(job, STREAM_ACCEPT, &payload, err);
+	if (!rc)
+		rc = stream_nothing_decode(&payload, err);
+	if (!rc)
+		happened(job, STREAM_ACCEPT);
+	return rc;
+}
+
+/* One pass, and the destination has placed all of it. */
+static int copy_round(struct source_job *job, uint32_t round, uint64_t *took_ns, struct err *err)
+{
+	uint64_t start = now_ns(), bytes = job->ch.sent_bytes;
+	struct ram_progress before, after;
+	struct rbuf payload;
+	uint32_t seen = 0;
+	int rc;
+
+	ram_sender_progress(job->sender, &before);
+	rc = ram_sender_pass(job->sender, err);
+	if (!rc) {
+		wbuf_u32(channel_begin(&job->ch, STREAM_ROUND), round);
+		rc = channel_send(&job->ch, err);
+	}
+	if (!rc)
+		rc = expect(job, STREAM_SEEN, &payload, err);
+	if (!rc)
+		rc = stream_u32_decode(&payload, &seen, err);
+	if (!rc && seen != round)
+		rc = err_set(err, -EPROTO, "the destination has seen round %u, not %u", seen,
+			     round);
+	if (rc)
+		return rc;
+	happened(job, STREAM_SEEN);
+	ram_sender_progress(job->sender, &after);
+	*took_ns = now_ns() - start + 1;
+	after.counts.pages -= before.counts.pages;
+	if (after.counts.pages >= FEW_PAGES || !job->page_rate)
+		job->page_rate = (unsigned __int128)(after.counts.pages + 1) *
+				 job->geometry.page_size * NS_PER_S / *took_ns;
+	pthread_mutex_lock(&job->lock);
+	job->status.rate = (unsigned __int128)(job->ch.sent_bytes - bytes) * NS_PER_S / *took_ns;
+	pthread_mutex_unlock(&job->lock);
+	return 0;
+}
+
+static void note_round(struct source_job *job, uint32_t round, uint64_t remaining, uint64_t took_ns)
+{
+	pthread_mutex_lock(&job->lock);
+	job->status.round = round;
+	job->status.dirty_rate = (unsigned __int128)remaining * NS_PER_S / took_ns;
+	job->status.expected_ns =
+		(unsigned __int128)remaining * NS_PER_S / (job->page_rate + 1) + SWITCH_NS;
+	pthread_mutex_unlock(&job->lock);
+}
+
+/* Whether to stop the guest now; -ETIME when it took too long already. */
+static int enough(const struct source_job *job, uint32_t round, struct err *err)
+{
+	uint64_t elapsed = now_ns() - job->started_ns;
+
+	if (job->status.expected_ns <= job->req.downtime_ms * NS_PER_MS ||
+	    round >= SOURCE_MAX_ROUNDS)
+		return 1;
+	if (!job->req.timeout_s || elapsed < job->req.timeout_s * NS_PER_S)
+		return 0;
+	if (job->req.on_timeout == SOURCE_TIMEOUT_SWITCH)
+		return 1;
+	return err_set(
+		err, -ETIME,
+		"after %u s the guest would still have to stand still for %llu ms: it writes "
+		"%llu MiB/s; allow a longer --downtime, or more --bandwidth",
+		job->req.timeout_s, (unsigned long long)(job->status.expected_ns / NS_PER_MS),
+		(unsigned long long)job->status.dirty_rate >> 20);
+}
+
+static int copy(struct source_job *job, struct err *err)
+{
+	struct ram_sender *sender = NULL;
+	uint64_t remaining, took = 1;
+	uint32_t round = 0;
+	int rc = ask_loop(job, do_log, err);
+
+	if (!rc)
+		rc = ram_sender_open(&job->vm->mem, &job->ch, &job->geometry, job->req.codec,
+				     job->req.drop_tags, &sender, err);
+	pthread_mutex_lock(&job->lock);
+	job->sender = sender;
+	pthread_mutex_unlock(&job->lock);
+	if (!rc)
+		rc = ram_sender_look(job->sender, false, &remaining, err);
+	set_phase(job, SOURCE_PHASE_COPYING);
+	while (!rc) {
+		rc = copy_round(job, ++round, &took, err);
+		if (!rc)
+			rc = ram_sender_look(job->sender, false, &remaining, err);
+		if (rc)
+			break;
+		note_round(job, round, remaining, took);
+		rc = enough(job, round, err);
+	}
+	return rc < 0 ? rc : 0;
+}
+
+static int send_state(struct source_job *job, struct err *err)
+{
+	struct wbuf *out = channel_begin(&job->ch, STREAM_STATE);
+
+	wbuf_bytes(out, job->state.data, job->state.len);
+	pthread_mutex_lock(&job->lock);
+	job->status.state_bytes = job->state.len;
+	pthread_mutex_unlock(&job->lock);
+	return channel_send(&job->ch, err);
+}
+
+/* From the pause to the destination's word that all of it is there. */
+static int hand_over(struct source_job *job, struct err *err)
+{
+	struct rbuf payload;
+	uint64_t remaining;
+	int rc = ask_loop(job, do_stand, err);
+
+	if (rc)
+		return rc;
+	happened(job, COURSE_STOOD);
+	set_phase(job, SOURCE_PHASE_SWITCHING);
+	channel_limit(&job->ch, 0);
+	rc = channel_send_empty(&job->ch, STREAM_PAUSED, err);
+	if (!rc)
+		rc = ram_sender_look(job->sender, true, &remaining, err);
+	if (!rc)
+		rc = ram_sender_pass(job->sender, err);
+	if (!rc)
+		rc = send_state(job, err);
+	if (rc)
+		return rc;
+	happened(job, COURSE_SENT);
+	rc = expect(job, STREAM_LOADED, &payload, err);
+	return rc ? rc : stream_nothing_decode(&payload, err);
+}
+
+/*
+ * The point of no return. Once the last byte of COMMIT is with the kernel the destination may run; if any byte could not be
+ * sent it never will.
+ */
+static int commit(struct source_job *job, struct err *err)
+{
+	struct rbuf payload;
+	uint64_t their_ns = 0;
+	int rc = 0;
+
+	pthread_mutex_lock(&job->lock);
+	if (job->cancelled || job->leaving)
+		rc = err_set(err, -ECANCELED, "cancelled");
+	else
+		job->course = course_source_next(job->course, STREAM_LOADED);
+	pthread_mutex_unlock(&job->lock);
+	if (rc)
+		return rc;
+	/* No limit of the rate is on: it could be cancelled after the last byte. */
+	wbuf_u8(channel_begin(&job->ch, STREAM_COMMIT), job->req.keep_paused);
+	rc = channel_send(&job->ch, err);
+	happened(job, rc ? COURSE_UNSENT : COURSE_SENT);
+	if (!rc)
+		rc = expect(job, STREAM_RUNNING, &payload, err);
+	if (!rc)
+		rc = stream_u64_decode(&payload, &their_ns, err);
+	if (rc)
+		return rc;
+	happened(job, STREAM_RUNNING);
+	pthread_mutex_lock(&job->lock);
+	job->status.their_downtime_ns = their_ns;
+	job->status.downtime_ns = now_ns() - job->stands_ns;
+	pthread_mutex_unlock(&job->lock);
+	return 0;
+}
+
+static void explain_undecided(struct source_job *job, struct err *err)
+{
+	char cause[sizeof(err->msg)];
+
+	memcpy(cause, err->msg, sizeof(cause));
+	err_set(err, -EREMOTEIO,
+		"the line was lost between the commit and its answer (%.120s): the VM stays paused here. "
+		"If it runs at the destination: lkvm stop %s. If it does not: lkvm resume %s",
+		cause, job->vm->name, job->vm->name);
+}
+
+/* What became of it, from the state that the course has come to. */
+static void conclude(struct source_job *job, int rc, struct err *err)
+{
+	struct err theirs = ERR_INIT;
+	bool closed = rc == -EPIPE || rc == -ECONNRESET;
+
+	if (rc)
+		happened(job, rc == -ECANCELED ? COURSE_CANCEL : COURSE_LINE);
+	if (job->course == SOURCE_FAILED) {
+		if (closed && channel_last_words(&job->ch, &theirs))
+			err_set(err, -EREMOTEIO, "the destination: %s", theirs.msg);
+		else if (!closed)
+			channel_abort(&job->ch, rc == -ECANCELED ? -ECANCELED : -EIO, err->msg);
+	}
+	pthread_mutex_lock(&job->lock);
+	if (job->course == SOURCE_UNDECIDED || job->course == SOURCE_COMMITTED) {
+		job->status.phase = SOURCE_PHASE_UNDECIDED;
+		explain_undecided(job, err);
+		log_line(&job->vm->log, LOG_WARNING, "migration: %s", err->msg);
+	} else {
+		job->status.phase =
+			job->course == SOURCE_DONE ? SOURCE_PHASE_DONE : SOURCE_PHASE_FAILED;
+	}
+	job->status.rc = rc;
+	job->status.err = *err;
+	pthread_mutex_unlock(&job->lock);
+}
+
+static void refresh(struct source_job *job, struct source_status *status)
+{
+	struct ram_progress progress;
+
+	if (job->sender) {
+		ram_sender_progress(job->sender, &progress);
+		status->counts = progress.counts;
+		status->remaining = progress.remaining;
+	}
+	status->sent_bytes = __atomic_load_n(&job->ch.sent_bytes, __ATOMIC_RELAXED);
+	status->elapsed_ns = now_ns() - job->started_ns;
+}
+
+static void *thread_main(void *arg)
+{
+	struct source_job *job = arg;
+	struct err err = ERR_INIT;
+	int rc = fault_thread_init(job->vm, &err);
+
+	pthread_setname_np(pthread_self(), "migrate");
+	channel_limit(&job->ch, job->req.bandwidth);
+	if (!rc)
+		rc = introduce(job, &err);
+	if (!rc)
+		rc = copy(job, &err);
+	if (!rc)
+		rc = hand_over(job, &err);
+	if (!rc)
+		rc = commit(job, &err);
+	conclude(job, rc, &err);
+	fault_thread_release();
+	pthread_mutex_lock(&job->lock);
+	refresh(job, &job->status);
+	job->ended = true;
+	event_kick(&job->kick);
+	pthread_mutex_unlock(&job->lock);
+	return NULL;
+}
+
+/* ---- what others call ---- */
+
+int source_start(struct vm *vm, const struct source_request *req, int fd,
+		 const struct source_events *events, struct source_job **out, struct err *err)
+{
+	struct source_job *job = calloc(1, sizeof(*job));
+	int rc;
+
+	if (!job) {
+		close(fd);
+		return err_set(err, -ENOMEM, "no memory for a migration");
+	}
+	rc = channel_open(&job->ch, fd, fd, err);
+	if (!rc)
+		rc = event_kick_init(&job->kick, &vm->loop, kicked, job, err);
+	if (rc) {
+		channel_close(&job->ch);
+		free(job);
+		return rc;
+	}
+	job->vm = vm;
+	job->req = *req;
+	job->events = *events;
+	job->started_ns = now_ns();
+	job->status.phase = SOURCE_PHASE_CONNECTING;
+	wbuf_init(&job->compat, SNAP_MAX_STATE);
+	wbuf_init(&job->config, SNAP_MAX_STATE);
+	wbuf_init(&job->state, SNAP_MAX_STATE);
+	pthread_mutex_init(&job->lock, NULL);
+	pthread_cond_init(&job->answered, NULL);
+	rc = pthread_create(&job->thread, NULL, thread_main, job);
+	if (rc) {
+		event_kick_release(&job->kick);
+		channel_close(&job->ch);
+		free(job);
+		return err_sys(err, -rc, "cannot start a thread for the migration");
+	}
+	*out = job;
+	return 0;
+}
+
+void source_status(struct source_job *job, struct source_status *status)
+{
+	pthread_mutex_lock(&job->lock);
+	refresh(job, &job->status);
+	*status = job->status;
+	pthread_mutex_unlock(&job->lock);
+}
+
+int source_cancel(struct source_job *job)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&job->lock);
+	if (job->course >= SOURCE_READY) {
+		rc = -EBUSY;
+	} else {
+		job->cancelled = true;
+		channel_cancel(&job->ch);
+	}
+	pthread_mutex_unlock(&job->lock);
+	return rc;
+}
+
+void source_leave(struct source_job *job)
+{
+	pthread_mutex_lock(&job->lock);
+	job->leaving = true;
+	channel_cancel(&job->ch);
+	pthread_cond_broadcast(&job->answered);
+	pthread_mutex_unlock(&job->lock);
+	finish(job);
+}

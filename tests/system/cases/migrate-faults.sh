@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=dash
+# limit: 900
+# A line that is cut, or changes a bit, at places known and at random ones; a user who changes his mind; processes that are
+# killed: afterwards one guest runs, which has counted every number once.
+. /share/tests/system/snapshot-lib.sh
+. /share/tests/system/migrate-lib.sh
+
+random=6
+loops=3
+[ "$FULL" = 0 ] || loops=200
+[ "$FULL" = 0 ] || random=50
+plan $((5 + 2 * 4 + 4 + 11 + random + 23))
+chance=$$
+s=m0
+i=0
+
+# Sets $drawn, 0 to $1 - 1.
+draw()
+{
+	chance=$(((chance * 1103515245 + 12345) % 2147483648))
+	drawn=$((chance / 65536 % $1))
+}
+
+# next: the name of the next destination, $d, which waits; with an input of its own.
+next()
+{
+	i=$((i + 1))
+	d=m$i
+	mkfifo "$W/$d.in"
+	IN=$W/$d.in incoming "$d" "unix:$W/$d.mig"
+}
+
+ends_somehow()
+{
+	ended "$1" 20
+}
+
+# one_runs: after a migration from $s to $d whose output is in $W/out: exactly one goes on, or a user is asked. The one that
+# runs is $s from then on. A guest's whole output is in $W/all and what follows in $s.out.
+one_runs()
+{
+	wait_for 40 settled || return 1
+	if is_state $s paused; then
+		says "$W/out" "stays paused here.*lkvm stop $CASE-$s.*lkvm resume $CASE-$s" || return 1
+		if is_state $d running; then
+			ctl stop $s && ends_somehow $s && moved
+		else
+			ctl resume $s && ends $d 20 1 && stayed
+		fi
+	elif is_state $s running; then
+		is_state $d gone && ends $d 20 1 && stayed
+	else
+		is_state $d running && ends $s 20 0 && moved
+	fi
+}
+
+# held NAME: how many descriptors, threads and mappings of guest memory it has.
+held()
+{
+	echo "$(ls "/proc/$(pid "$1")/fd" | wc -l) $(ls "/proc/$(pid "$1")/task" | wc -l) $(grep -c ' mt' "/proc/$(pid "$1")/smaps")"
+}
+
+is_state()
+{
+	is "$(state_of "$1")" "$2"
+}
+
+# Neither is on its way.
+settled()
+{
+	case "$(state_of $s) $(state_of $d)" in
+	'running gone' | 'paused gone' | 'gone running' | 'paused running') return 0 ;;
+	esac
+	echo "source $(state_of $s), destination $(state_of $d)"
+	return 1
+}
+
+moved()
+{
+	cat "$W/$s.out" >>"$W/all"
+	s=$d
+	counts_on $s && counted all "$s.out"
+}
+
+stayed()
+{
+	counts_on $s && counted all "$s.out" && not says "$W/$d.out" '^N '
+}
+
+# over ACTION N: a migration over a line that goes wrong.
+over()
+{
+	next && line $d "$1" "$2" || return 1
+	migrate $s "unix:$W/$d.line" >"$W/out" 2>&1
+	code=$?
+	cat "$W/out" "$W/$d.err"
+}
+
+# slow: a migration that takes long, in the background; files slow.out, slow.code, slow.pid.
+slow()
+{
+	next || return 1
+	rm -f slow.code
+	(
+		"$B/lkvm" migrate "$CASE-$s" "unix:$W/$d.mig" --bandwidth 20K --json >slow.out 2>&1 &
+		echo $! >slow.pid
+		code=0
+		wait $! || code=$?
+		echo $code >slow.code
+	) </dev/null >/dev/null 2>&1 &
+	wait_for 10 says slow.out '"phase": ?"copying"'
+}
+
+# after TEXT: three tests: the client knows, the destination has ended, one runs.
+after()
+{
+	check "$1: the client is told" wait_for 20 test -s slow.code
+	check "$1: one runs" one_runs
+	check "$1: it is the source" is_state $s running
+}
+
+: >all
+IN=$W/$s.in
+mkfifo "$IN"
+vm $s -f "$B/monitor" -c 1 -m 64 --mte
+check "a guest that counts" wait_for 15 says $s.out 'monitor BOOTED'
+keys $s c
+check "it counts" counts_on $s
+
+# --- a whole one, and what is seen of its bytes ---
+over cut-up 999999999999 >log
+check "a whole one moves" is "$code" 0
+check "a whole one: one runs, no number is lost" one_runs
+up=$(sed -n 's/^up \([0-9]*\) .*/\1/p' $d.line.out)
+check "a whole one: its bytes are counted" test "$up" -gt 5000
+
+holds=$(held $s)
+first=$holds # it is a destination as well
+
+# --- cut: within the hello, behind it, within the offer, within the first pages; and so the answers ---
+for n in 8 16 300 3000; do
+	over cut-up $n >log
+	check "cut $n bytes up: the user is told" is "$code" 1
+	check "cut $n bytes up: one runs" one_runs
+done
+for n in 10 16 40 60; do
+	over cut-down $n >log
+	check "cut $n bytes down: one runs" one_runs
+done
+check "no descriptor, thread or mapping is left of those" is "$(held $s)" "$holds"
+
+# --- the open window: a paused guest, of whose migration each byte is known ---
+ctl pause $s >log
+over cut-up 999999999999 >log
+up=$(sed -n 's/^up \([0-9]*\) .*/\1/p' $d.line.out)
+down=$(sed -n 's/.* down \([0-9]*\)$/\1/p' $d.line.out)
+check "a paused guest moves, and is paused there" wait_for 10 is_state $d paused
+check "its source ends" ends $s 20 0
+cat $s.out >>all
+s=$d
+over cut-up $((up - 1)) >log
+check "COMMIT lacks its last byte: a user is asked" says log "stays paused here.*lkvm stop $CASE-$s.*lkvm resume $CASE-$s"
+check "COMMIT lacks its last byte: the destination ends" ends $d 20 1
+check "COMMIT lacks its last byte: the source is paused" is_state $s paused
+over cut-down $((down - 1)) >log
+check "the answer lacks its last byte: a user is asked" says log "stays paused here.*lkvm stop $CASE-$s.*lkvm resume $CASE-$s"
+check "the answer lacks its last byte: the destination has it" is_state $d paused
+check "the answer lacks its last byte: the source is paused" is_state $s paused
+ctl stop $s >log
+check "the source is stopped, as was said" ends $s 20 0
+cat $s.out >>all
+s=$d
+check "the destination is resumed" resume $s
+check "it counts on" counts_on $s
+check "no number is lost" counted all $s.out
+
+# --- at random ---
+n=0
+while [ $n -lt $random ]; do
+	n=$((n + 1))
+	draw 32768
+	at=$drawn
+	draw 32768
+	at=$(((at * 32768 + drawn) % up))
+	how=cut-up
+	[ $((n % 3)) != 0 ] || how=flip-up
+	over $how $at >log
+	check "$how at $at: one runs" one_runs
+done
+
+# --- a user, or a host, that ends it ---
+slow
+kill -INT "$(cat slow.pid)"
+after "Ctrl-C"
+slow
+ctl migrate $s --cancel
+after "--cancel"
+slow
+kill -9 "$(cat slow.pid)"
+after "kill -9 of the client"
+slow
+kill -9 "$(pid $d)"
+check "kill -9 of the destination: the client is told" wait_for 20 test -s slow.code
+check "kill -9 of the destination: it ends" ended $d 20
+check "kill -9 of the destination: the source runs on" counts_on $s
+"$B/lkvm" list >log 2>&1 # takes away what the dead one left
+slow
+ctl stop $d
+check "lkvm stop of the destination: the client is told" wait_for 20 test -s slow.code
+check "lkvm stop of the destination: it ends" ends $d 20 0
+check "lkvm stop of the destination: the source runs on" counts_on $s
+check "control: --cancel of none is refused" not ctl migrate $s --cancel
+
+# --- to and fro ---
+rounds()
+{
+	local n=0
+
+	while [ $n -lt $loops ]; do
+		n=$((n + 1))
+		next && migrate $s "unix:$W/$d.mig" && ends $s 20 0 || return 1
+		rm -f "$s".*
+		s=$d
+	done
+}
+: >all
+check "$loops times to and fro" rounds
+check "$loops times: it counts on" counts_on $s
+check "$loops times: as many descriptors, threads and mappings as the first" is "$(held $s)" "$first"
+ctl stop $s >log
+check "the last one ends" ends $s 20 0
+check "nothing is left" is "$(ls /run/lkvm)" ''

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=dash
+#
+# What the cases about migration share, with snapshot-lib.sh. Sourced by them: . /share/tests/system/migrate-lib.sh
+
+# incoming NAME SRC OPTION...: `lkvm incoming` in the background, with the same files as vm() has. Waits until it listens.
+incoming()
+{
+	local name="$1" src="$2"
+
+	shift 2
+	rm -f "$W/$name.status" "$W/$name.pid"
+	: >"$W/$name.out"
+	: >"$W/$name.err"
+	(
+		if [ -p "${IN:-}" ]; then
+			exec 3<>"$IN"
+		else
+			exec 3<"${IN:-/dev/null}"
+		fi
+		"$B/lkvm" incoming "$src" --name "$CASE-$name" "$@" <&3 3<&- >"$W/$name.out" 2>"$W/$name.err" &
+		echo $! >"$W/$name.pid.new"
+		mv "$W/$name.pid.new" "$W/$name.pid"
+		code=0
+		wait $! || code=$?
+		echo $code >"$W/$name.status.new"
+		mv "$W/$name.status.new" "$W/$name.status"
+	) </dev/null >/dev/null 2>&1 &
+	wait_for 10 test -s "$W/$name.pid" && wait_for 10 says "$W/$name.err" 'waiting at '
+}
+
+# Where NAME waits: for tcp with the port that was found.
+where()
+{
+	sed -n 's/.*waiting at //p' "$W/$1.err" | head -n 1
+}
+
+# migrate NAME DEST OPTION...
+migrate()
+{
+	local name="$1" dest="$2"
+
+	shift 2
+	timeout 120 "$B/lkvm" migrate "$CASE-$name" "$dest" "$@"
+}
+
+# line NAME ACTION N: a line at $W/NAME.line to $W/NAME.mig that goes wrong (badline.c).
+line()
+{
+	: >"$W/$1.line.out"
+	(exec "$B/badline" "$W/$1.line" "$W/$1.mig" "$2" "$3" >"$W/$1.line.out" 2>&1 </dev/null) &
+	wait_for 10 says "$W/$1.line.out" ready
+}
+
+# What the VM says of itself: running, paused, starting, or gone.
+state_of()
+{
+	local s
+
+	s=$("$B/lkvm" list 2>/dev/null | awk -v n="$CASE-$1" '$1 == n { for (i = 2; i <= NF; i++)
+		if ($i ~ /^(running|paused|starting|ending)$/) print $i }')
+	echo "${s:-gone}"
+}
+
+# counted FILE...: what the monitor counted, in one file or one after the other, is each number once, in order. The last line
+# may be under way.
+counted()
+{
+	cat "$@" | sed '$d' | tr -d '\r' | awk '
+		/^N [0-9]+$/ { if (seen && $2 != last + 1) { print "after", last, "comes", $2; bad = 1 }
+			last = $2; seen = 1 }
+		END { if (!seen) print "nothing was counted"; exit bad || !seen }'
+}
+
+# counts_on NAME: it counts further than now.
+counts_on()
+{
+	local was
+
+	was=$(grep -ac '^N ' "$W/$1.out")
+	wait_for 20 counts_further "$1" $((was + 3))
+}
+
+counts_further()
+{
+	[ "$(grep -ac '^N ' "$W/$1.out")" -ge "$2" ]
+}
