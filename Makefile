@@ -38,7 +38,9 @@ WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror
 HARDEN   := -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2
 OPT      ?= -O2 -g
 LKVM_CPPFLAGS := -D_GNU_SOURCE -DLKVM_VERSION=\"$(VERSION)\" -Iinclude
-LKVM_CFLAGS   := -std=gnu11 $(TARGET_FLAGS) $(OPT) $(WARN) $(HARDEN) -ffunction-sections -fdata-sections
+# Nothing here unwinds its stack, and the tables for it would be mapped: a debugger has its own.
+SMALL    := -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -fno-unwind-tables
+LKVM_CFLAGS   := -std=gnu11 $(TARGET_FLAGS) $(OPT) $(WARN) $(HARDEN) $(SMALL)
 LKVM_LDFLAGS  := $(TARGET_FLAGS) -Wl,--gc-sections -Wl,-z,relro,-z,now $(if $(filter 1,$(STATIC)),-static-pie,-pie)
 LIBS     := -lfdt -lz -lzstd -pthread
 
@@ -51,7 +53,7 @@ $(B)/lkvm: $(OBJS) $(B)/.link.$(STATIC)
 $(B)/.link.%:
 	@mkdir -p $(B); rm -f $(B)/.link.*; touch $@
 
-$(B)/obj/%.o: %.c $(B)/.libs-found
+$(B)/obj/%.o: %.c Makefile $(B)/.libs-found
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(LKVM_CPPFLAGS) $(CPPFLAGS) $(LKVM_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 

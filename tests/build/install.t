@@ -60,6 +60,11 @@ unlike($elf, qr/INTERP/, 'static');
 like($symbols, qr/__stack_chk_fail/, 'stack protector');
 like($symbols, qr/__snprintf_chk|__vsnprintf_chk/, 'FORTIFY');
 
+# --- size: that of the smallest comparable program (docs/figures.md), without symbols ---
+my $strip = (grep { -x } map { "$_/aarch64-linux-gnu-strip" } split(/:/, $ENV{PATH})) ? 'aarch64-linux-gnu-strip' : 'strip';
+system($strip, '-o', "$dir/stripped", 'build/lkvm');
+cmp_ok(-s "$dir/stripped", '<', 1_710_000, 'small: stripped, in bytes');
+
 # --- compile_commands.json ---
 my $there = -e 'compile_commands.json';
 my ($code, $out) = make('compile_commands.json');
