@@ -12,7 +12,7 @@ FUZZ_SECONDS ?= 600
 
 FUZZ_CFLAGS := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror
-FUZZ_SRCS    := $(filter util/% state/% vm/%,$(UNIT_SRCS))
+FUZZ_SRCS    := $(filter util/% state/% vm/% arm/boot.c arm/image.c arm/gunzip.c,$(UNIT_SRCS))
 FUZZ_OBJS    := $(FUZZ_SRCS:%.c=$(FUZZ_B)/obj/%.o)
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,$(FUZZ_B)/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 

@@ -94,6 +94,10 @@ is(offers('lkvm', 'run', '--loglevel', '='), 'error|warning|info|debug|', 'words
 like(offers('lkvm', 'run', '-k', ''), qr/^(Image one\|folder|folder\|Image one)\|$/, 'files, in any order');
 is(offers('lkvm', 'run', '--kernel', '=', 'Im'), 'Image one|', 'files after =');
 is(offers('lkvm', 'run', '--hugetlbfs', ''), 'folder|', 'folders');
+# A name that no VM can have, and that bash would carry out.
+push @sockets, IO::Socket::UNIX->new(Local => "$run/lkvm/\$(touch done).sock", Listen => 1) or die;
+is(offers('lkvm', 'stat', ''), 'alpha|beta|', 'VMs, and not what only looks like one');
+ok(!-e "$dir/files/done", 'no file name is carried out');
 is(offers('lkvm', 'run', '--name', ''), '|', 'nothing for a new name');
 is(offers('lkvm', 'stop', ''), 'alpha|beta|', 'names of VMs, and not of other files');
 is(offers('lkvm', 'debug', '-d', '-n', 'b'), 'beta|', 'names after -n');

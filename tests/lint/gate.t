@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# One gate to guest memory: the mapping's address (struct mem_bank, host) is used behind the gate only.
+# One gate to guest memory: the mapping's address (struct mem_bank, host) is used behind the gate only. And one function
+# that makes slots: mem_add(), in vm/memory.c.
 use strict;
 use warnings;
 use FindBin;
@@ -24,6 +25,12 @@ sub complaints
 
 			push @c, "$path:$line: guest memory is reached by gpa_ptr() alone, not by .host";
 		}
+		next if $path eq 'vm/memory.c';
+		while ($text =~ /\bKVM_SET_USER_MEMORY_REGION/g) {
+			my $line = 1 + (substr($text, 0, $-[0]) =~ tr/\n//);
+
+			push @c, "$path:$line: slots are made by mem_add() alone";
+		}
 	}
 	return @c;
 }
@@ -36,5 +43,8 @@ clean('control: behind the gate it is fine', complaints(sample(
 catches('by pointer', qr/^hw\/a\.c:2: /, complaints(sample('hw/a.c' => "\nmemcpy(bank->host + 4, x, 1);\n")));
 catches('by value', qr/^arm\/gic\.c:1: /, complaints(sample('arm/gic.c' => "p = mem->banks[0].host;\n")));
 catches('in a header', qr/^include\/vm\/a\.h:1: /, complaints(sample('include/vm/a.h' => "#define P(b) ((b)->host)\n")));
+
+catches('a slot', qr/^arm\/a\.c:1: slots/, complaints(sample('arm/a.c' => "ioctl(fd, KVM_SET_USER_MEMORY_REGION2, &r);\n")));
+clean('control: where slots are made', complaints(sample('vm/memory.c' => "ioctl(fd, KVM_SET_USER_MEMORY_REGION, &r);\n")));
 
 done_testing();
