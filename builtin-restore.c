@@ -78,11 +78,6 @@ static int open_snapshot(struct restore *r, struct vm_config *config, struct err
 	config->kernel = r->opts->kernel;
 	config->initrd = r->opts->initrd;
 	config->params = r->opts->params;
-	if (r->opts->no_prefetch && !r->opts->lazy)
-		return err_set(err, -EINVAL, "--no-prefetch: needs --lazy");
-	/* Who brings pages in must not enter KVM, which may wait for those very pages. */
-	if (r->opts->lazy && r->opts->tag_walker)
-		return err_set(err, -EINVAL, "--tag-walker ioctl: does not go with --lazy");
 	rc = vm_config_check(config, err);
 	/* What is not allowed is told before anything is started. */
 	if (!rc && config->lazy)
@@ -223,6 +218,13 @@ int cmd_restore(int argc, char **argv)
 		return builtin_help(&verb_restore);
 	if (nargs != 1)
 		return err_set(&err, -EINVAL, "name the snapshot's FILE"),
+		       builtin_usage("restore", &err);
+	if (opts.no_prefetch && !opts.lazy)
+		return err_set(&err, -EINVAL, "--no-prefetch: needs --lazy"),
+		       builtin_usage("restore", &err);
+	/* Who brings pages in must not enter KVM, which may wait for those very pages. */
+	if (opts.lazy && opts.tag_walker)
+		return err_set(&err, -EINVAL, "--tag-walker ioctl: does not go with --lazy"),
 		       builtin_usage("restore", &err);
 	return builtin_restore(argv[0], &opts);
 }

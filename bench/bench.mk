@@ -8,4 +8,9 @@ bench: ## what lkvm costs, beside other VMMs (some minutes; BENCH_ARGS="--no-qem
 	$(Q)bench/run $(BENCH_ARGS)
 	$(Q)$(MAKE) --no-print-directory bench-tags
 
-.PHONY: bench
+bench-lazy: ## how long a restore takes until the guest answers, eager and lazy, small and large
+	$(Q)tools/setup build bed
+	$(Q)$(MAKE) --no-print-directory $(B)/lkvm system-programs
+	$(Q)bench/lazy
+
+.PHONY: bench bench-lazy

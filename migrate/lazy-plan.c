@@ -5,11 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool is_read(const struct lazy_plan *plan, uint64_t chunk)
-{
-	return plan->read[chunk / 64] >> chunk % 64 & 1;
-}
-
 int lazy_plan_init(struct lazy_plan *plan, const struct snap_chain *chain, uint32_t bank,
 		   struct err *err)
 {
@@ -19,51 +14,59 @@ int lazy_plan_init(struct lazy_plan *plan, const struct snap_chain *chain, uint3
 	memset(plan, 0, sizeof(*plan));
 	plan->chain = chain;
 	plan->bank = bank;
-	plan->read = calloc(pages / SNAP_CHUNK_PAGES / 64 + 1, sizeof(*plan->read));
-	if (!plan->read)
+	plan->words = pages / SNAP_CHUNK_PAGES / 64 + 1;
+	plan->todo = calloc(plan->words, sizeof(*plan->todo));
+	if (!plan->todo)
 		return err_set(err, -ENOMEM, "no memory for a lazy restore");
-	for (; snap_chain_next(chain, bank, chunk, &chunk); chunk++)
+	for (; snap_chain_next(chain, bank, chunk, &chunk); chunk++) {
+		plan->todo[chunk / 64] |= 1ull << chunk % 64;
 		plan->missing += __builtin_popcountll(snap_chain_present(chain, bank, chunk));
+	}
 	return 0;
 }
 
 void lazy_plan_release(struct lazy_plan *plan)
 {
-	free(plan->read);
-	plan->read = NULL;
+	free(plan->todo);
+	plan->todo = NULL;
 }
 
-enum lazy_need lazy_plan_fault(const struct lazy_plan *plan, uint64_t page)
+bool lazy_plan_wants(const struct lazy_plan *plan, uint64_t page)
 {
 	uint64_t chunk = page / SNAP_CHUNK_PAGES;
-	uint64_t present = snap_chain_present(plan->chain, plan->bank, chunk);
 
-	if (!(present >> page % SNAP_CHUNK_PAGES & 1))
-		return LAZY_ZERO;
-	return is_read(plan, chunk) ? LAZY_SHOW : LAZY_READ;
+	if (!(plan->todo[chunk / 64] >> chunk % 64 & 1))
+		return false;
+	return snap_chain_present(plan->chain, plan->bank, chunk) >> page % SNAP_CHUNK_PAGES & 1;
+}
+
+/* The first bit of todo at or after the cursor. */
+static bool find(const struct lazy_plan *plan, uint64_t *chunk)
+{
+	uint64_t at = plan->cursor / 64, mask = ~0ull << plan->cursor % 64;
+
+	for (; at < plan->words; at++, mask = ~0ull) {
+		if (plan->todo[at] & mask) {
+			*chunk = at * 64 + __builtin_ctzll(plan->todo[at] & mask);
+			return true;
+		}
+	}
+	return false;
 }
 
 bool lazy_plan_next(struct lazy_plan *plan, uint64_t *chunk)
 {
 	if (!plan->missing)
 		return false;
-	/* From the cursor to the end, then all of it. */
-	for (unsigned int round = 0; round < 2; round++) {
-		for (uint64_t c = plan->cursor; snap_chain_next(plan->chain, plan->bank, c, &c);
-		     c++) {
-			if (!is_read(plan, c)) {
-				*chunk = plan->cursor = c;
-				return true;
-			}
-		}
-		plan->cursor = 0;
-	}
-	return false;
+	if (find(plan, chunk))
+		return true;
+	plan->cursor = 0;
+	return find(plan, chunk);
 }
 
 void lazy_plan_done(struct lazy_plan *plan, uint64_t chunk, uint64_t present)
 {
-	plan->read[chunk / 64] |= 1ull << chunk % 64;
+	plan->todo[chunk / 64] &= ~(1ull << chunk % 64);
 	plan->cursor = chunk + 1;
 	plan->missing -= __builtin_popcountll(present);
 }

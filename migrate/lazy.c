@@ -76,15 +76,9 @@ static int serve_fault(struct lazy *l, uint64_t off, struct err *err)
 	const struct mem *mem = &l->vm->mem;
 	uint64_t page = off / mem->page_size;
 
-	switch (lazy_plan_fault(&l->plan, page)) {
-	case LAZY_READ:
+	if (lazy_plan_wants(&l->plan, page))
 		return bring_chunk(l, page / SNAP_CHUNK_PAGES, err);
-	case LAZY_SHOW:
-		return mem_lazy_show(mem, l->bank, l->uffd, off, mem->page_size, err);
-	case LAZY_ZERO:
-		break;
-	}
-	return mem_lazy_show_zero(mem, l->bank, l->uffd, off, err);
+	return mem_lazy_show_rest(mem, l->bank, l->uffd, off, err);
 }
 
 static int serve_faults(struct lazy *l, struct err *err)

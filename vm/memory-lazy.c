@@ -181,7 +181,7 @@ int mem_lazy_show(const struct mem *mem, uint32_t index, int fd, uint64_t off, u
 }
 
 /* A read gives the file a page there, with zero tags, if it has none. A write could undo what the guest has written. */
-int mem_lazy_show_zero(const struct mem *mem, uint32_t index, int fd, uint64_t off, struct err *err)
+int mem_lazy_show_rest(const struct mem *mem, uint32_t index, int fd, uint64_t off, struct err *err)
 {
 	const uint8_t *page = mem_lazy_ptr(mem, index, off, mem->page_size);
 

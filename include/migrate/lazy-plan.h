@@ -14,16 +14,10 @@
 struct lazy_plan {
 	const struct snap_chain *chain;
 	uint32_t bank;
-	uint64_t *read;	  /* a bit a chunk */
-	uint64_t cursor;  /* where to look for the next one */
+	uint64_t *todo;	  /* a bit a chunk: it has content and was not read */
+	uint64_t words;	  /* of todo */
+	uint64_t cursor;  /* chunk from which to look for the next one */
 	uint64_t missing; /* pages with content that were not read yet */
-};
-
-/* What the page of a fault needs. */
-enum lazy_need {
-	LAZY_READ, /* its chunk is to be read first */
-	LAZY_SHOW, /* it is there */
-	LAZY_ZERO, /* the snapshot has nothing for it */
 };
 
 /* Takes time with what the snapshot has of the bank, not with the bank's size. */
@@ -31,8 +25,11 @@ int lazy_plan_init(struct lazy_plan *plan, const struct snap_chain *chain, uint3
 		   struct err *err);
 void lazy_plan_release(struct lazy_plan *plan);
 
-/* @page: number within the bank, which has it. */
-enum lazy_need lazy_plan_fault(const struct lazy_plan *plan, uint64_t page);
+/*
+ * Whether the chunk of a page must be read for it. Else it was read, or the snapshot has nothing for that page. @page:
+ * number within the bank, which has it.
+ */
+bool lazy_plan_wants(const struct lazy_plan *plan, uint64_t page);
 
 /*
  * The chunk to read while nobody waits: the first unread one behind the last that was read, then from the start of the

@@ -47,8 +47,8 @@ uint8_t *mem_lazy_ptr(const struct mem *mem, uint32_t bank, uint64_t off, uint64
 int mem_lazy_show(const struct mem *mem, uint32_t bank, int fd, uint64_t off, uint64_t len,
 		  struct err *err);
 
-/* The page at @off, which is to be zero unless somebody has written to it: shown likewise. */
-int mem_lazy_show_zero(const struct mem *mem, uint32_t bank, int fd, uint64_t off, struct err *err);
+/* The page at @off with what it has by now; zero, tags too, if nobody gave it a content, or somebody discarded it. */
+int mem_lazy_show_rest(const struct mem *mem, uint32_t bank, int fd, uint64_t off, struct err *err);
 
 /* All content is in the memfd: from now on the kernel serves every fault by itself, with zeroes where nothing is. */
 int mem_lazy_complete(const struct mem *mem, uint32_t bank, int fd, struct err *err);

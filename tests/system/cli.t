@@ -65,6 +65,8 @@ my @wrong = (
 	['debug -s hh', qr/--sysrq: "hh" is not a SysRq key/],
 	['debug -s', qr/--sysrq: a value is missing/],
 	['version --jsn', qr/unknown option --jsn, did you mean --json\?/],
+	['restore', qr/name the snapshot's FILE/],
+	['restore x --no-prefetch', qr/--no-prefetch: needs --lazy/],
 	# --- run: what is missing, too much or unknown ---
 	['run', qr/nothing to boot, give a kernel with -k FILE or a firmware with -f/],
 	['run Image', qr/unexpected argument "Image": a kernel is given with -k FILE/],
@@ -77,6 +79,8 @@ my @wrong = (
 	['run -k x -f y', qr/--kernel and --firmware exclude each other/],
 	['run -f x -i y', qr/--initrd: a firmware takes no initrd/],
 	['run -k x --firmware-address 0x80000000', qr/--firmware-address: needs --firmware FILE/],
+	['run -k x --lazy', qr/--lazy: needs --restore FILE/],
+	['run --restore x --lazy -c 2', qr/only --name, --lazy, --kernel, --initrd and --params go with it/],
 	[['run', '-k', ''], qr/--kernel: the name is empty, give a file/],
 	# --- run: numbers and sizes ---
 	['run -k x -c 0', qr/--cpus: 0 is out of range, 1 to 512/],

@@ -6,7 +6,7 @@
 . /share/tests/system/snapshot-lib.sh
 . /share/tests/system/bare.sh
 
-plan 43
+plan 50
 mkdir s
 
 # missing NAME: bytes that are still to come.
@@ -124,3 +124,50 @@ lost cut short "the file is cut under it"
 "$B/lkvm" snapshot verify s/plain >out 2>&1 || :
 check "control: the file itself is good" says out 'every checksum .* is right'
 check "nothing is left" no_litter s
+
+# --- as another user; root has a way always ---
+grep -qs '^nobody:' /etc/passwd || echo 'nobody:x:65534:65534::/:/bin/sh' >>/etc/passwd
+mkdir -m 777 run
+cp s/plain run/plain
+chmod 666 run/plain /dev/kvm
+other=$W/run/lkvm/$CASE-other.sock
+sysctl=/proc/sys/vm/unprivileged_userfaultfd
+
+# as_other: lkvm restore --lazy as nobody; until it ends, or is stopped since it got as far as its socket. Sets $exited.
+as_other()
+{
+	exited=0
+	XDG_RUNTIME_DIR=$W/run start-stop-daemon -S -c nobody:65534 -x "$B/lkvm" -- restore "$W/run/plain" \
+		--name "$CASE-other" --lazy --paused </dev/null >out 2>err &
+	wait_for 20 started_or_over $!
+	kill -TERM $! 2>/dev/null
+	wait $! || exited=$?
+}
+
+started_or_over()
+{
+	[ -S "$other" ] || ! kill -0 "$1" 2>/dev/null || [ "$(awk '/^State/ { print $2 }' "/proc/$1/status")" = Z ]
+}
+
+before=$(cat $sysctl)
+echo 0 >$sysctl
+as_other
+check "not allowed: exit code 1" is $exited 1
+check "not allowed: it is said what helps" says err \
+	'--lazy: this user may not use userfaultfd: .*CAP_SYS_PTRACE.*vm.unprivileged_userfaultfd.*/dev/userfaultfd'
+check "not allowed: in one line" one_line err
+check "not allowed: nothing was started" not test -e "$other"
+chmod 666 /dev/userfaultfd
+as_other
+check "allowed by /dev/userfaultfd: works" is $exited 0
+chmod 600 /dev/userfaultfd
+echo 1 >$sysctl
+as_other
+check "allowed by the sysctl: works" is $exited 0
+echo "$before" >$sysctl
+chmod 600 /dev/kvm
+
+"$B/lkvm" run --restore s/plain --lazy --name "$CASE-run" </dev/null >run.out 2>run.err &
+check "run --restore --lazy: the same" wait_for 20 listed run paused
+ctl stop run
+wait $! || :

@@ -6,6 +6,7 @@
 #include "lazy_file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -263,6 +264,21 @@ static void test_control_without_it(void **state)
 	guest_free(g);
 }
 
+/* As a balloon would do it. */
+static void test_discarded_meanwhile(void **state)
+{
+	struct guest *g = guest_new(true);
+	size_t size = g->vm.mem.page_size;
+
+	(void)state;
+	begin(g, false);
+	expect_page(g, 1);
+	assert_int_equal(madvise(g->ram + size, size, MADV_REMOVE), 0);
+	assert_int_equal(g->ram[size], 0);
+	expect_page(g, 2);
+	guest_free(g);
+}
+
 static void test_stop_early(void **state)
 {
 	struct guest *g = guest_new(true);
@@ -330,6 +346,11 @@ static void flip(int fd)
 	fail_msg("the page is not in the file");
 }
 
+static void unreadable(int fd)
+{
+	assert_int_equal(dup2(open("/", O_RDONLY | O_CLOEXEC), fd), fd);
+}
+
 static void test_never_on_wrong_memory(void **state)
 {
 	char said[2048];
@@ -346,6 +367,9 @@ static void test_never_on_wrong_memory(void **state)
 	assert_int_equal(ends_with(cut, 322, said, sizeof(said)), 3);
 	assert_non_null(strstr(said, "guest address 0x80140000"));
 	assert_non_null(strstr(said, "the file ends at offset"));
+	assert_int_equal(ends_with(unreadable, 130, said, sizeof(said)), 3);
+	assert_non_null(strstr(said, "guest address 0x80080000"));
+	assert_non_null(strstr(said, "cannot read data at offset"));
 	/* What is absent needs no file. */
 	assert_int_equal(ends_with(cut, 70, said, sizeof(said)), 101);
 }
@@ -400,15 +424,11 @@ static void test_not_built_for_it(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	cmocka_unit_test(test_prefetch),
-	cmocka_unit_test(test_faults_alone),
-	cmocka_unit_test(test_many_at_once),
-	cmocka_unit_test(test_data_never_without_tags),
-	cmocka_unit_test(test_control_without_it),
-	cmocka_unit_test(test_stop_early),
-	cmocka_unit_test(test_never_on_wrong_memory),
-	cmocka_unit_test(test_not_built_for_it),
-	cmocka_unit_test(test_not_allowed),
+	cmocka_unit_test(test_prefetch),	   cmocka_unit_test(test_faults_alone),
+	cmocka_unit_test(test_many_at_once),	   cmocka_unit_test(test_data_never_without_tags),
+	cmocka_unit_test(test_control_without_it), cmocka_unit_test(test_discarded_meanwhile),
+	cmocka_unit_test(test_stop_early),	   cmocka_unit_test(test_never_on_wrong_memory),
+	cmocka_unit_test(test_not_built_for_it),   cmocka_unit_test(test_not_allowed),
 };
 
 int main(void)
