@@ -67,7 +67,7 @@ after()
 {
 	check "$1: nothing is left" wait_for 10 nothing_left
 	check "$1: the old file is whole" whole
-	check "$1: the VM goes on" goes_on g $WORK 1 60
+	check "$1: the VM goes on" goes_on g "$WORK" 1 60
 }
 
 nothing_left()
@@ -131,7 +131,7 @@ dies()
 dies pwritev 3 "EIO while writing memory"
 dies fsync 1 "EIO when it is written to the disk"
 dies rename 1 "EIO when it gets its name"
-check "EIO: the VM goes on" goes_on g $WORK 1 60
+check "EIO: the VM goes on" goes_on g "$WORK" 1 60
 
 # --- no room, no folder ---
 mkdir small
@@ -153,14 +153,14 @@ check "nothing is left of those" nothing_left
 check "--live --stop: refused" says out 'exclude each other'
 "$B/lkvm" snapshot "$CASE-g" s/g --base s/nothing >out 2>&1 || :
 check "--base that is not there: says so" both out 's/nothing' 'No such file'
-check "the VM goes on" goes_on g $WORK 1 60
+check "the VM goes on" goes_on g "$WORK" 1 60
 check "nothing is left of those either" nothing_left
 
 # --- the next incremental one lacks nothing, whatever failed before ---
 snapshot g s/next --base s/f --live >/dev/null
 check "the next incremental one after all that" "$B/lkvm" snapshot verify s/next
 restore n s/next
-check "goes on" goes_on n $WORK 2 60
+check "goes on" goes_on n "$WORK" 2 60
 check "without a report" unharmed n
 ctl stop n
 ended n 20

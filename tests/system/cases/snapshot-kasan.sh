@@ -48,31 +48,31 @@ again()
 
 # All at once, since a start is what takes most of the time.
 for cpus in $every; do
-	linux g$cpus -c $cpus -m 128 --mte -- "/tests/storm $((cpus + 1))"
+	linux "g$cpus" -c "$cpus" -m 128 --mte -- "/tests/storm $((cpus + 1))"
 done
 for cpus in $every; do
-	check "$cpus vCPU(s): the storm is on" wait_for 60 has_lines g$cpus storm 3
-	pause g$cpus
+	check "$cpus vCPU(s): the storm is on" wait_for 60 has_lines "g$cpus" storm 3
+	pause "g$cpus"
 done
 for cpus in $every; do
 	last=g$cpus
-	resume $last
+	resume "$last"
 	i=0
 	while [ $i -lt $times ]; do
 		i=$((i + 1))
 		how=--stop
 		[ $(((i + cpus) % 2)) = 0 ] || how=--live
-		again $last g$cpus-$i $how
+		again "$last" "g$cpus-$i" $how
 		last=g$cpus-$i
 	done
-	if [ $cpus = 2 ]; then
-		check "control: a snapshot without its tags" snapshot $last bare --drop-tags --live
+	if [ "$cpus" = 2 ]; then
+		check "control: a snapshot without its tags" snapshot "$last" bare --drop-tags --live
 		restore bare bare
 		check "control: its kernel reports it" wait_for 40 says bare.out 'BUG: KASAN|Kernel panic|Oops'
 		check "control: it ends" ended bare 20
 		rm -f bare
-		check "the one that was saved goes on" goes_on $last storm 2 60
+		check "the one that was saved goes on" goes_on "$last" storm 2 60
 	fi
-	ctl stop $last
-	ended $last 20
+	ctl stop "$last"
+	ended "$last" 20
 done

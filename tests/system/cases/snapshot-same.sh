@@ -49,7 +49,7 @@ ctl stop all
 last=full
 for i in 1 2 3 4 5; do
 	resume g
-	goes_on g $WORK 1 60
+	goes_on g "$WORK" 1 60
 	case $i in
 	3) check "one of the chain --live" snapshot g s/c$i --base s/$last --live --threads 2 ;;
 	4) check "one of the chain compressed" snapshot g s/c$i --base s/$last --compress zstd --live ;;
@@ -68,7 +68,7 @@ check "its last is smaller than the whole" test "$(stat -c %s s/c5)" -lt "$(stat
 sum=$(memory g)
 restored chain s/c5
 check "restored from the chain: goes on" sh -c "'$B/lkvm' resume '$CASE-chain'"
-check "it counts on" goes_on chain $WORK 3 60
+check "it counts on" goes_on chain "$WORK" 3 60
 check "without a report" unharmed chain
 check "the chain merged into one file" "$B/lkvm" snapshot merge s/c5 s/one --compress zstd
 mv s/c2 s/.hidden

@@ -11,12 +11,12 @@ modes=mixed # a thread in each mode
 [ "$FULL" = 0 ] || mib=64
 [ "$FULL" = 0 ] || times=5
 [ "$FULL" = 0 ] || modes="sync async asymm mixed"
-plan $(($(echo $modes | wc -w) * (1 + 4 * times) + 3))
+plan $(($(echo "$modes" | wc -w) * (1 + 4 * times) + 3))
 
 for mode in $modes; do
 	last=$mode-0
-	linux $last -c 2 -m $((112 + mib)) --mte -- "/tests/tagpattern $mib 3 $mode"
-	check "$mode: the program works" wait_for 60 has_lines $last tagpattern 1
+	linux "$last" -c 2 -m $((112 + mib)) --mte -- "/tests/tagpattern $mib 3 $mode"
+	check "$mode: the program works" wait_for 60 has_lines "$last" tagpattern 1
 	i=0
 	while [ $i -lt $times ]; do
 		i=$((i + 1))
@@ -26,15 +26,15 @@ for mode in $modes; do
 		# shellcheck disable=SC2086 # words
 		check "$mode, snapshot $i${how:+ $how}" snapshot $last snap --live $how
 		# What was saved is a moment of the past by now; the VM it is of goes on.
-		check "$mode, after snapshot $i: all of it is right, and goes on" goes_on $last tagpattern 1 60
-		ctl stop $last
-		ended $last 20
+		check "$mode, after snapshot $i: all of it is right, and goes on" goes_on "$last" tagpattern 1 60
+		ctl stop "$last"
+		ended "$last" 20
 		restore "$to" snap --threads 2
 		check "$mode, restore $i: all of it is right" goes_on "$to" tagpattern 2 60
 		check "$mode, restore $i: without a report" unharmed "$to"
 		last=$to
 	done
-	if [ $mode = mixed ]; then
+	if [ "$mode" = mixed ]; then
 		check "control: a snapshot without its tags" snapshot "$last" bare --drop-tags --stop
 		ended "$last" 20
 		restore bare bare
