@@ -4,7 +4,7 @@
 
 # --- programs of the system tests: helpers in L1, and their bare-metal guest --------------------------------------
 SYSTEM_B        := $(B)/system
-SYSTEM_HELPERS  := $(addprefix $(SYSTEM_B)/,ptyrun inject hostile slowcat memdump spoil badline)
+SYSTEM_HELPERS  := $(addprefix $(SYSTEM_B)/,ptyrun inject hostile slowcat memdump spoil badline failcall)
 SYSTEM_PROGRAMS := $(SYSTEM_HELPERS) $(SYSTEM_B)/monitor.img
 OBJCOPY         ?= $(CROSS_COMPILE)objcopy
 ifeq ($(origin OBJCOPY),default)

@@ -29,6 +29,24 @@ restore()
 	wait_for 10 test -s "$W/$name.pid"
 }
 
+# worker NAME OPTION...: a VM that keeps changing its memory and tags, checks them, and counts on in lines "$WORK N". At full
+# length it is the KASAN kernel in a storm of processes; else a guest without an operating system, which is up in no time.
+WORK=pattern
+[ "$FULL" = 0 ] || WORK=storm
+
+worker()
+{
+	local name="$1"
+
+	shift
+	if [ "$FULL" = 1 ]; then
+		linux "$name" "$@" -- '/tests/storm 3'
+	else
+		vm "$name" -k "$B/bare/pattern.img" -p mib=8 "$@"
+	fi
+	wait_for 60 has_lines "$name" $WORK 2
+}
+
 # snapshot NAME FILE OPTION...
 snapshot()
 {
@@ -38,6 +56,35 @@ snapshot()
 	timeout 120 "$B/lkvm" snapshot "$CASE-$name" "$file" "$@"
 }
 
+# --- the guest tests/guest/bare/guests/saved.c; wants bare.sh ---
+# saved NAME "WORDS" OPTION...: that guest comes to its "ready", is saved and ends.
+saved()
+{
+	local name="$1" words="$2"
+
+	shift 2
+	vm "$name" -k "$B/bare/saved.img" -p "$words" --no-reboot "$@"
+	check "$words: the guest is ready" wait_for 20 says "$name.out" '^ready'
+	usleep 300000
+	check "$words: is saved" snapshot "$name" "$name.snap" --stop
+	ended "$name" 20 >/dev/null
+}
+
+# goes_well NAME "WORDS" RESTORE-OPTION...: its saved state goes on, gets a key, and finds all as it was. One test.
+goes_well()
+{
+	local name="$1" words="$2" to="$1-r" IN="$W/$1-r.in"
+
+	shift 2
+	mkfifo "$IN"
+	restore "$to" "$name.snap" "$@"
+	printf k >"$IN"
+	ended "$to" 60 >/dev/null
+	cat "$name.out" "$to.out" | tr -d '\r' >"$to.tap"
+	check "$words${*:+ }$*: $(bare_summary <"$to.tap")" bare_judge "$to"
+}
+
+# --- what a VM does ---
 # grows NAME WORD MORE: so many more lines "WORD N" than now; numbers count on.
 lines_of()
 {
@@ -79,14 +126,7 @@ no_litter()
 # No saving process is there.
 no_saver()
 {
-	local p
-
-	for p in /proc/[0-9]*/comm; do
-		[ "$(cat "$p" 2>/dev/null)" != lkvm-save ] || {
-			echo "$p is still there"
-			return 1
-		}
-	done
+	! grep -s -l '^lkvm-save$' /proc/[0-9]*/comm
 }
 
 # memory NAME: what its RAM and its tags are, read from outside (memdump.c). The VM is paused.

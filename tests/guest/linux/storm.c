@@ -3,8 +3,8 @@
  * storm [PROCESSES]
  *
  * Keeps a kernel's allocators busy for ever: processes that fork, send data through pipes and write, read and remove files,
- * all of it checked. Prints "storm N" every now and then, with N counting up; "storm: WRONG ..." once something is not as
- * it was written.
+ * all of it checked. Prints "storm N at SECONDS" every now and then, with N counting up and the seconds since it was booted;
+ * "storm: WRONG ..." once something is not as it was written.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BYTES 8000
@@ -117,6 +118,7 @@ int main(int argc, char **argv)
 	volatile uint32_t *rounds =
 		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	uint32_t said = 0, n = 0;
+	struct timespec clock;
 
 	if (rounds == MAP_FAILED)
 		wrong("mmap");
@@ -128,7 +130,8 @@ int main(int argc, char **argv)
 
 		if (now >= said + 5) {
 			said = now;
-			printf("storm %u\n", ++n);
+			clock_gettime(CLOCK_MONOTONIC, &clock);
+			printf("storm %u at %ld\n", ++n, (long)clock.tv_sec);
 			fflush(stdout);
 		}
 		usleep(20000);

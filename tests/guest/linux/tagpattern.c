@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * tagpattern [MIB [THREADS [sync|async|asymm]]]
+ * tagpattern [MIB [THREADS [sync|async|asymm|mixed]]]
  *
  * Fills memory with tags and data that it can recompute, changes both all the time from several threads, and checks all of
  * it again and again, for ever: who saves and restores the machine meanwhile and loses one tag or byte of it is told. Prints
@@ -8,7 +8,8 @@
  *
  * Each thread owns a part, and knows of each page of it in which generation it is. Of four pages one has one tag throughout,
  * one has runs, one has a tag of its own for each granule and data that is zero, one has neither tags nor data. Besides, each
- * thread touches its memory through a wrong pointer now and then and must be told so by a signal: checks are really on.
+ * thread touches its memory through a wrong pointer now and then and must be told so by a signal: checks are really on. In
+ * mode "mixed" each thread has another of the three modes.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -171,6 +172,18 @@ static void *work(void *arg)
 	return NULL;
 }
 
+static unsigned long mode_of(const char *name, unsigned int thread)
+{
+	static const char *const names[] = {"sync", "async", "asymm"};
+	static const unsigned long modes[] = {PR_MTE_TCF_SYNC, PR_MTE_TCF_ASYNC,
+					      PR_MTE_TCF_ASYNC | PR_MTE_TCF_SYNC};
+
+	for (unsigned int i = 0; i < 3; i++)
+		if (!strcmp(name, names[i]))
+			return modes[i];
+	return modes[thread % 3];
+}
+
 static unsigned long least_rounds(const struct part *parts, unsigned int n)
 {
 	unsigned long least = ~0ul;
@@ -188,10 +201,7 @@ int main(int argc, char **argv)
 	size_t mib = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 8, pages;
 	unsigned int threads = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 2;
 	const char *name = argc > 3 ? argv[3] : "sync";
-	unsigned long mode = !strcmp(name, "async")   ? PR_MTE_TCF_ASYNC
-			     : !strcmp(name, "asymm") ? PR_MTE_TCF_ASYNC | PR_MTE_TCF_SYNC
-						      : PR_MTE_TCF_SYNC,
-		      said = 0;
+	unsigned long said = 0;
 	struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_NODEFER};
 	struct part parts[THREADS_MAX] = {0};
 	char *memory;
@@ -214,7 +224,7 @@ int main(int argc, char **argv)
 		parts[i].pages = pages;
 		parts[i].generation = calloc(pages, 1);
 		parts[i].seed = i + 1;
-		parts[i].mode = mode;
+		parts[i].mode = mode_of(name, i);
 		if (!parts[i].generation || pthread_create(&parts[i].thread, NULL, work, &parts[i]))
 			return 1;
 	}

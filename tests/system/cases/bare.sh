@@ -49,11 +49,11 @@ for test in reset reset2; do
 	check "psci test=$test, the last boot: $(bare_summary <$test.tap)" bare_judge $test
 done
 
-# None was forgotten. Those two are for other cases.
+# None was forgotten. Those named here are for other cases.
 for image in "$B"/bare/*.img; do
 	image=$(basename "$image" .img)
 	case $image in
-	echo | loop | saved | '*') ;;
+	echo | loop | saved | pattern | '*') ;;
 	*) ls "$W" >/dev/null && grep -q "^bare $image \|bare/$image.img" "/share/tests/system/cases/bare.sh" || echo "$image" ;;
 	esac
 done >forgotten

@@ -24,8 +24,7 @@ restored()
 	check "restore of ${2##*/}: memory and tags are those of the VM, seen from outside" is "$(memory "$1")" "$sum"
 }
 
-linux g -c 2 -m 128 --mte -- '/tests/storm 3'
-check "the storm is on" wait_for 60 has_lines g storm 3
+check "a guest that changes memory and tags all the time" worker g -c 2 -m 128 --mte
 pause g
 check "a paused VM can be saved" snapshot g s/full
 check "and stays paused" wait_for 1 listed g paused
@@ -36,7 +35,7 @@ check "--base the same" snapshot g s/none --base s/full
 for f in live zstd all none; do
 	check "$f is the same as full" same s/full s/$f
 done
-check "compressed is smaller" test "$(stat -c %s s/zstd)" -lt "$(($(stat -c %s s/full) / 2))"
+check "compressed is smaller" test "$(stat -c %s s/zstd)" -lt "$(($(stat -c %s s/full) * 3 / 4))"
 check "nothing changed, so next to nothing is saved" test "$(stat -c %s s/none)" -lt 200000
 check "verify: all" sh -c "for f in full live zstd all none; do '$B/lkvm' snapshot verify s/\$f || exit 1; done"
 sum=$(memory g)
@@ -50,7 +49,7 @@ ctl stop all
 last=full
 for i in 1 2 3 4 5; do
 	resume g
-	goes_on g storm 1 60
+	goes_on g "$WORK" 1 60
 	case $i in
 	3) check "one of the chain --live" snapshot g s/c$i --base s/$last --live --threads 2 ;;
 	4) check "one of the chain compressed" snapshot g s/c$i --base s/$last --compress zstd --live ;;
@@ -69,7 +68,7 @@ check "its last is smaller than the whole" test "$(stat -c %s s/c5)" -lt "$(stat
 sum=$(memory g)
 restored chain s/c5
 check "restored from the chain: goes on" sh -c "'$B/lkvm' resume '$CASE-chain'"
-check "it counts on" goes_on chain storm 3 60
+check "it counts on" goes_on chain "$WORK" 3 60
 check "without a report" unharmed chain
 check "the chain merged into one file" "$B/lkvm" snapshot merge s/c5 s/one --compress zstd
 mv s/c2 s/.hidden

@@ -4,7 +4,7 @@
  * guest is given; then it says what it finds. test= on the command line:
  *   regs    every register it can write, a pattern in each. ptimer=1: the physical timer's too; pmu=1: the PMU's too
  *   irqs    interrupts of each kind pending or active, a timer about to fire, CPUs off and waiting (at least 3 CPUs)
- *   uart    bytes in both of the UART's FIFOs: counts on the UART, then gives back what was typed
+ *   uart    bytes in both of the UART's FIFOs: lines=N lines that count, then what was typed
  *   clock   prints "clock MICROSECONDS RTC-SECONDS" all the time; never ends
  */
 #include "its.h"
@@ -503,17 +503,15 @@ static void interrupts(void)
 
 /* --- UART --- */
 
-#define LINES 1000
-
 static void uart(void)
 {
-	uint32_t n = (uint32_t)word_number("typed", 8);
+	uint32_t n = (uint32_t)word_number("typed", 8), lines = (uint32_t)word_number("lines", 700);
 	char typed[65];
 
 	out8(board.uart[0] + FCR, 1); /* FIFOs on */
 	out8(board.uart[0] + IER, 1); /* it listens: only then is there input */
 	print("ready\n");
-	for (uint32_t i = 0; i < LINES; i++)
+	for (uint32_t i = 0; i < lines; i++)
 		print("L %05u\n", i);
 	for (uint32_t i = 0; i < n && i < 64; i++) {
 		(void)wait_until(has_key, NULL, 5000);
