@@ -90,7 +90,7 @@ install: $(B)/lkvm docs ## to $(DESTDIR)$(PREFIX): program, man page, completion
 # --- tests --------------------------------------------------------------------------------------------------------
 # What has no arm64 in it is tested on this machine, under ASan and UBSan.
 UNIT_SRCS := $(wildcard cli*.c util/*.c state/*.c hw/*.c vm/*.c) \
-	arm/fdt.c arm/boot.c arm/image.c arm/gunzip.c arm/gicv2m.c migrate/ram-save.c migrate/ram-load.c migrate/control.c migrate/control-migrate.c migrate/state.c migrate/ram-pages.c migrate/ram-send.c migrate/ram-receive.c migrate/channel.c migrate/transport.c
+	arm/fdt.c arm/boot.c arm/image.c arm/gunzip.c arm/gicv2m.c migrate/ram-save.c migrate/ram-load.c migrate/control.c migrate/control-migrate.c migrate/state.c migrate/ram-pages.c migrate/ram-send.c migrate/ram-receive.c migrate/channel.c migrate/transport.c migrate/throttle.c
 -include tests/unit/unit.mk
 -include tests/unit/arm64.mk
 -include tests/fuzz/fuzz.mk

@@ -10,6 +10,7 @@
 
 #include "migrate/ram.h"
 #include "migrate/state.h"
+#include "migrate/throttle.h"
 #include "state/course.h"
 #include "vm/fault.h"
 #include "vm/memory-log.h"
@@ -27,6 +28,7 @@ struct source_job {
 	struct channel ch;
 	pthread_t thread;
 	struct event_kick kick;
+	struct throttle throttle;
 	uint64_t started_ns;
 
 	/* The thread's, and the loop's while the thread waits for it. */
@@ -34,6 +36,8 @@ struct source_job {
 	struct wbuf compat, config, state;
 	struct ram_sender *sender;
 	uint64_t page_rate; /* bytes of memory a second */
+	uint64_t last_remaining;
+	unsigned int throttled; /* percent, as asked for */
 	bool log_on, stands;
 	uint64_t stands_ns;
 	struct err why;
@@ -92,6 +96,7 @@ static int do_stand(struct source_job *job, struct err *err)
 	struct wbuf compat;
 	int rc;
 
+	throttle_set(&job->throttle, 0);
 	job->stands_ns = now_ns();
 	vm_pause(job->vm);
 	job->stands = true;
@@ -103,6 +108,13 @@ static int do_stand(struct source_job *job, struct err *err)
 	rc = state_save(job->vm, &compat, &job->state, err);
 	wbuf_release(&compat);
 	return rc;
+}
+
+static int do_throttle(struct source_job *job, struct err *err)
+{
+	(void)err;
+	throttle_set(&job->throttle, job->throttled);
+	return 0;
 }
 
 /* What the thread has asked for; or it has ended. */
@@ -143,6 +155,7 @@ static void finish(struct source_job *job)
 
 	pthread_join(job->thread, NULL);
 	ram_sender_close(job->sender);
+	throttle_release(&job->throttle);
 	if (job->log_on && job->leaving) {
 		mem_log_stop(&vm->mem); /* the vCPUs have ended */
 	} else if (job->log_on) {
@@ -322,6 +335,22 @@ static int enough(const struct source_job *job, uint32_t round, struct err *err)
 		(unsigned long long)job->status.dirty_rate >> 20);
 }
 
+/* A guest that has written half as much as before, or more, while that was sent gets less time. */
+static int slow_down(struct source_job *job, uint32_t round, uint64_t remaining, struct err *err)
+{
+	uint64_t before = job->last_remaining;
+
+	job->last_remaining = remaining;
+	if (!job->req.auto_converge || round < 2 || remaining <= before / 2 ||
+	    job->throttled == THROTTLE_MAX)
+		return 0;
+	job->throttled = throttle_more(job->throttled);
+	pthread_mutex_lock(&job->lock);
+	job->status.throttle = (uint8_t)job->throttled;
+	pthread_mutex_unlock(&job->lock);
+	return ask_loop(job, do_throttle, err);
+}
+
 static int copy(struct source_job *job, struct err *err)
 {
 	struct ram_sender *sender = NULL;
@@ -346,6 +375,8 @@ static int copy(struct source_job *job, struct err *err)
 			break;
 		note_round(job, round, remaining, took);
 		rc = enough(job, round, err);
+		if (!rc)
+			rc = slow_down(job, round, remaining, err);
 	}
 	return rc < 0 ? rc : 0;
 }
@@ -440,6 +471,8 @@ static void conclude(struct source_job *job, int rc, struct err *err)
 	struct err theirs = ERR_INIT;
 	bool closed = rc == -EPIPE || rc == -ECONNRESET;
 
+	if (rc && job->leaving)
+		err_set(err, rc, "the guest has ended or reset meanwhile");
 	if (rc)
 		happened(job, rc == -ECANCELED ? COURSE_CANCEL : COURSE_LINE);
 	if (job->course == SOURCE_FAILED) {
@@ -515,8 +548,15 @@ int source_start(struct vm *vm, const struct source_request *req, int fd,
 	}
 	rc = channel_open(&job->ch, fd, fd, err);
 	if (!rc)
-		rc = event_kick_init(&job->kick, &vm->loop, kicked, job, err);
+		rc = throttle_init(&job->throttle, vm, err);
 	if (rc) {
+		channel_close(&job->ch);
+		free(job);
+		return rc;
+	}
+	rc = event_kick_init(&job->kick, &vm->loop, kicked, job, err);
+	if (rc) {
+		throttle_release(&job->throttle);
 		channel_close(&job->ch);
 		free(job);
 		return rc;
@@ -534,6 +574,7 @@ int source_start(struct vm *vm, const struct source_request *req, int fd,
 	rc = pthread_create(&job->thread, NULL, thread_main, job);
 	if (rc) {
 		event_kick_release(&job->kick);
+		throttle_release(&job->throttle);
 		channel_close(&job->ch);
 		free(job);
 		return err_sys(err, -rc, "cannot start a thread for the migration");
