@@ -215,7 +215,7 @@ check "control: --cancel of none is refused" not ctl migrate $s --cancel
 # --- a guest that does not wait for it ---
 ctl stop $s >log
 ended $s 20
-monitor r0
+monitor r0 --mte
 s=r0
 slow
 keys r0 r
