@@ -47,6 +47,7 @@ static int print_json(const struct source_status *s)
 	json_u64(&j, "remaining", s->remaining);
 	json_u64(&j, "dirty_rate", s->dirty_rate);
 	json_u64(&j, "rate", s->rate);
+	json_u64(&j, "throttle_percent", s->throttle);
 	json_u64(&j, "expected_downtime_ns", s->expected_ns);
 	json_u64(&j, "pages", s->counts.pages);
 	json_u64(&j, "zero_pages", s->counts.zero_pages);
@@ -161,6 +162,7 @@ static int hand_over(const char *name, const struct migrate_opts *opts, int fd, 
 		.timeout_s = opts->timeout,
 		.on_timeout = (uint8_t)opts->on_timeout,
 		.codec = (uint8_t)opts->codec,
+		.auto_converge = opts->auto_converge,
 		.keep_paused = opts->keep_paused,
 		.drop_tags = opts->drop_tags,
 	};

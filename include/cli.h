@@ -59,7 +59,7 @@ struct migrate_opts {
 	uint64_t bandwidth;
 	int on_timeout; /* enum source_on_timeout */
 	int codec;	/* enum snap_codec */
-	bool cancel, keep_paused, insecure, drop_tags, json;
+	bool cancel, auto_converge, keep_paused, insecure, drop_tags, json;
 };
 
 /* Options of incoming. */

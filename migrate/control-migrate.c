@@ -32,13 +32,14 @@ void source_request_encode(const struct source_request *req, struct wbuf *out)
 	wbuf_u32(out, req->timeout_s);
 	wbuf_u8(out, req->on_timeout);
 	wbuf_u8(out, req->codec);
+	wbuf_u8(out, req->auto_converge);
 	wbuf_u8(out, req->keep_paused);
 	wbuf_u8(out, req->drop_tags);
 }
 
 int source_request_decode(struct rbuf *in, struct source_request *req, struct err *err)
 {
-	uint8_t keep_paused, drop_tags;
+	uint8_t auto_converge, keep_paused, drop_tags;
 
 	memset(req, 0, sizeof(*req));
 	req->downtime_ms = rbuf_u32(in);
@@ -46,11 +47,13 @@ int source_request_decode(struct rbuf *in, struct source_request *req, struct er
 	req->timeout_s = rbuf_u32(in);
 	req->on_timeout = rbuf_u8(in);
 	req->codec = rbuf_u8(in);
+	auto_converge = rbuf_u8(in);
 	keep_paused = rbuf_u8(in);
 	drop_tags = rbuf_u8(in);
+	req->auto_converge = auto_converge;
 	req->keep_paused = keep_paused;
 	req->drop_tags = drop_tags;
-	if (rbuf_done(in) || keep_paused > 1 || drop_tags > 1 ||
+	if (rbuf_done(in) || auto_converge > 1 || keep_paused > 1 || drop_tags > 1 ||
 	    req->on_timeout > SOURCE_TIMEOUT_SWITCH || req->codec > SNAP_ZSTD ||
 	    req->downtime_ms > DOWNTIME_MAX_MS)
 		return err_set(err, -EBADMSG, "the request is malformed");
@@ -64,6 +67,7 @@ void source_status_encode(const struct source_status *s, struct wbuf *out)
 	wbuf_u64(out, s->remaining);
 	wbuf_u64(out, s->dirty_rate);
 	wbuf_u64(out, s->rate);
+	wbuf_u8(out, s->throttle);
 	wbuf_u64(out, s->expected_ns);
 	wbuf_u64(out, s->counts.pages);
 	wbuf_u64(out, s->counts.zero_pages);
@@ -87,6 +91,7 @@ int source_status_decode(struct rbuf *in, struct source_status *s)
 	s->remaining = rbuf_u64(in);
 	s->dirty_rate = rbuf_u64(in);
 	s->rate = rbuf_u64(in);
+	s->throttle = rbuf_u8(in);
 	s->expected_ns = rbuf_u64(in);
 	s->counts.pages = rbuf_u64(in);
 	s->counts.zero_pages = rbuf_u64(in);
@@ -100,7 +105,7 @@ int source_status_decode(struct rbuf *in, struct source_status *s)
 	s->their_downtime_ns = rbuf_u64(in);
 	s->rc = (int)rbuf_u32(in);
 	rbuf_str(in, s->err.msg, sizeof(s->err.msg));
-	return rbuf_done(in) || s->phase >= SOURCE_PHASES ? -EBADMSG : 0;
+	return rbuf_done(in) || s->phase >= SOURCE_PHASES || s->throttle > 100 ? -EBADMSG : 0;
 }
 
 static void on_done(void *ctx, const struct source_status *status)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-#include "migrate/source.h"
+#include "migrate/source-job.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -10,46 +10,13 @@
 
 #include "migrate/ram.h"
 #include "migrate/state.h"
-#include "state/course.h"
 #include "vm/fault.h"
 #include "vm/memory-log.h"
 #include "vm/vm.h"
 
-#define NS_PER_MS 1000000ull
-#define NS_PER_S  1000000000ull
-#define FEW_PAGES 256		  /* too few for a rate */
-#define SWITCH_NS (5 * NS_PER_MS) /* what a switch-over takes besides pages */
+#define NS_PER_S 1000000000ull
 
-struct source_job {
-	struct vm *vm;
-	struct source_request req;
-	struct source_events events;
-	struct channel ch;
-	pthread_t thread;
-	struct event_kick kick;
-	uint64_t started_ns;
-
-	/* The thread's, and the loop's while the thread waits for it. */
-	struct snap_info geometry;
-	struct wbuf compat, config, state;
-	struct ram_sender *sender;
-	uint64_t page_rate; /* bytes of memory a second */
-	bool log_on, stands;
-	uint64_t stands_ns;
-	struct err why;
-
-	/* Guarded by lock. */
-	pthread_mutex_t lock;
-	pthread_cond_t answered;
-	enum course_source course;
-	int (*call)(struct source_job *job, struct err *err); /* for the loop to do */
-	int answer;
-	struct err answer_err;
-	bool leaving, cancelled, ended;
-	struct source_status status;
-};
-
-static uint64_t now_ns(void)
+uint64_t source_now_ns(void)
 {
 	struct timespec ts;
 
@@ -76,23 +43,13 @@ static int do_offer(struct source_job *job, struct err *err)
 	return rc;
 }
 
-static int do_log(struct source_job *job, struct err *err)
-{
-	int rc;
-
-	vm_pause(job->vm);
-	rc = mem_log_start(&job->vm->mem, err);
-	vm_resume(job->vm);
-	job->log_on = !rc;
-	return rc;
-}
-
 static int do_stand(struct source_job *job, struct err *err)
 {
 	struct wbuf compat;
 	int rc;
 
-	job->stands_ns = now_ns();
+	throttle_set(&job->throttle, 0);
+	job->stands_ns = source_now_ns();
 	vm_pause(job->vm);
 	job->stands = true;
 	hold_serial(job->vm, true);
@@ -143,6 +100,7 @@ static void finish(struct source_job *job)
 
 	pthread_join(job->thread, NULL);
 	ram_sender_close(job->sender);
+	throttle_release(&job->throttle);
 	if (job->log_on && job->leaving) {
 		mem_log_stop(&vm->mem); /* the vCPUs have ended */
 	} else if (job->log_on) {
@@ -172,7 +130,7 @@ static void finish(struct source_job *job)
 /* ---- on the job's thread ---- */
 
 /* Has the loop do it. -ECANCELED when it does not run any more. */
-static int ask_loop(struct source_job *job, int (*call)(struct source_job *, struct err *),
+int source_ask_loop(struct source_job *job, int (*call)(struct source_job *, struct err *),
 		    struct err *err)
 {
 	int rc;
@@ -190,14 +148,14 @@ static int ask_loop(struct source_job *job, int (*call)(struct source_job *, str
 	return rc;
 }
 
-static void happened(struct source_job *job, unsigned int event)
+void source_happened(struct source_job *job, unsigned int event)
 {
 	pthread_mutex_lock(&job->lock);
 	job->course = course_source_next(job->course, event);
 	pthread_mutex_unlock(&job->lock);
 }
 
-static void set_phase(struct source_job *job, enum source_phase phase)
+void source_set_phase(struct source_job *job, enum source_phase phase)
 {
 	pthread_mutex_lock(&job->lock);
 	job->status.phase = phase;
@@ -205,7 +163,7 @@ static void set_phase(struct source_job *job, enum source_phase phase)
 }
 
 /* The next message must be @type. What else comes is ABORT, or nonsense. */
-static int expect(struct source_job *job, enum stream_type type, struct rbuf *payload,
+int source_expect(struct source_job *job, enum stream_type type, struct rbuf *payload,
 		  struct err *err)
 {
 	uint32_t got;
@@ -219,7 +177,7 @@ static int expect(struct source_job *job, enum stream_type type, struct rbuf *pa
 		rc = stream_abort_decode(payload, &why, err);
 		if (rc)
 			return rc;
-		happened(job, STREAM_ABORT);
+		source_happened(job, STREAM_ABORT);
 		return err_set(err, -EREMOTEIO, "the destination: %s", why.msg);
 	}
 	if (got != type)
@@ -235,7 +193,7 @@ static int introduce(struct source_job *job, struct err *err)
 	int rc = channel_hello(&job->ch, err);
 
 	if (!rc)
-		rc = ask_loop(job, do_offer, err);
+		rc = source_ask_loop(job, do_offer, err);
 	if (rc)
 		return rc;
 	ram_describe(mem, &job->geometry);
@@ -246,108 +204,13 @@ static int introduce(struct source_job *job, struct err *err)
 	rc = channel_send(&job->ch, err);
 	if (rc)
 		return rc;
-	happened(job, COURSE_HELLO);
-	rc = expect(job, STREAM_ACCEPT, &payload, err);
+	source_happened(job, COURSE_HELLO);
+	rc = source_expect(job, STREAM_ACCEPT, &payload, err);
 	if (!rc)
 		rc = stream_nothing_decode(&payload, err);
 	if (!rc)
-		happened(job, STREAM_ACCEPT);
+		source_happened(job, STREAM_ACCEPT);
 	return rc;
-}
-
-/* One pass, and the destination has placed all of it. */
-static int copy_round(struct source_job *job, uint32_t round, uint64_t *took_ns, struct err *err)
-{
-	uint64_t start = now_ns(), bytes = job->ch.sent_bytes;
-	struct ram_progress before, after;
-	struct rbuf payload;
-	uint32_t seen = 0;
-	int rc;
-
-	ram_sender_progress(job->sender, &before);
-	rc = ram_sender_pass(job->sender, err);
-	if (!rc) {
-		wbuf_u32(channel_begin(&job->ch, STREAM_ROUND), round);
-		rc = channel_send(&job->ch, err);
-	}
-	if (!rc)
-		rc = expect(job, STREAM_SEEN, &payload, err);
-	if (!rc)
-		rc = stream_u32_decode(&payload, &seen, err);
-	if (!rc && seen != round)
-		rc = err_set(err, -EPROTO, "the destination has seen round %u, not %u", seen,
-			     round);
-	if (rc)
-		return rc;
-	happened(job, STREAM_SEEN);
-	ram_sender_progress(job->sender, &after);
-	*took_ns = now_ns() - start + 1;
-	after.counts.pages -= before.counts.pages;
-	if (after.counts.pages >= FEW_PAGES || !job->page_rate)
-		job->page_rate = (unsigned __int128)(after.counts.pages + 1) *
-				 job->geometry.page_size * NS_PER_S / *took_ns;
-	pthread_mutex_lock(&job->lock);
-	job->status.rate = (unsigned __int128)(job->ch.sent_bytes - bytes) * NS_PER_S / *took_ns;
-	pthread_mutex_unlock(&job->lock);
-	return 0;
-}
-
-static void note_round(struct source_job *job, uint32_t round, uint64_t remaining, uint64_t took_ns)
-{
-	pthread_mutex_lock(&job->lock);
-	job->status.round = round;
-	job->status.dirty_rate = (unsigned __int128)remaining * NS_PER_S / took_ns;
-	job->status.expected_ns =
-		(unsigned __int128)remaining * NS_PER_S / (job->page_rate + 1) + SWITCH_NS;
-	pthread_mutex_unlock(&job->lock);
-}
-
-/* Whether to stop the guest now; -ETIME when it took too long already. */
-static int enough(const struct source_job *job, uint32_t round, struct err *err)
-{
-	uint64_t elapsed = now_ns() - job->started_ns;
-
-	if (job->status.expected_ns <= job->req.downtime_ms * NS_PER_MS ||
-	    round >= SOURCE_MAX_ROUNDS)
-		return 1;
-	if (!job->req.timeout_s || elapsed < job->req.timeout_s * NS_PER_S)
-		return 0;
-	if (job->req.on_timeout == SOURCE_TIMEOUT_SWITCH)
-		return 1;
-	return err_set(
-		err, -ETIME,
-		"after %u s the guest would still have to stand still for %llu ms: it writes "
-		"%llu MiB/s; allow a longer --downtime, or more --bandwidth",
-		job->req.timeout_s, (unsigned long long)(job->status.expected_ns / NS_PER_MS),
-		(unsigned long long)job->status.dirty_rate >> 20);
-}
-
-static int copy(struct source_job *job, struct err *err)
-{
-	struct ram_sender *sender = NULL;
-	uint64_t remaining, took = 1;
-	uint32_t round = 0;
-	int rc = ask_loop(job, do_log, err);
-
-	if (!rc)
-		rc = ram_sender_open(&job->vm->mem, &job->ch, &job->geometry, job->req.codec,
-				     job->req.drop_tags, &sender, err);
-	pthread_mutex_lock(&job->lock);
-	job->sender = sender;
-	pthread_mutex_unlock(&job->lock);
-	if (!rc)
-		rc = ram_sender_look(job->sender, false, &remaining, err);
-	set_phase(job, SOURCE_PHASE_COPYING);
-	while (!rc) {
-		rc = copy_round(job, ++round, &took, err);
-		if (!rc)
-			rc = ram_sender_look(job->sender, false, &remaining, err);
-		if (rc)
-			break;
-		note_round(job, round, remaining, took);
-		rc = enough(job, round, err);
-	}
-	return rc < 0 ? rc : 0;
 }
 
 static int send_state(struct source_job *job, struct err *err)
@@ -366,12 +229,12 @@ static int hand_over(struct source_job *job, struct err *err)
 {
 	struct rbuf payload;
 	uint64_t remaining;
-	int rc = ask_loop(job, do_stand, err);
+	int rc = source_ask_loop(job, do_stand, err);
 
 	if (rc)
 		return rc;
-	happened(job, COURSE_STOOD);
-	set_phase(job, SOURCE_PHASE_SWITCHING);
+	source_happened(job, COURSE_STOOD);
+	source_set_phase(job, SOURCE_PHASE_SWITCHING);
 	channel_limit(&job->ch, 0);
 	rc = channel_send_empty(&job->ch, STREAM_PAUSED, err);
 	if (!rc)
@@ -382,8 +245,8 @@ static int hand_over(struct source_job *job, struct err *err)
 		rc = send_state(job, err);
 	if (rc)
 		return rc;
-	happened(job, COURSE_SENT);
-	rc = expect(job, STREAM_LOADED, &payload, err);
+	source_happened(job, COURSE_SENT);
+	rc = source_expect(job, STREAM_LOADED, &payload, err);
 	return rc ? rc : stream_nothing_decode(&payload, err);
 }
 
@@ -408,17 +271,17 @@ static int commit(struct source_job *job, struct err *err)
 	/* No limit of the rate is on: it could be cancelled after the last byte. */
 	wbuf_u8(channel_begin(&job->ch, STREAM_COMMIT), job->req.keep_paused);
 	rc = channel_send(&job->ch, err);
-	happened(job, rc ? COURSE_UNSENT : COURSE_SENT);
+	source_happened(job, rc ? COURSE_UNSENT : COURSE_SENT);
 	if (!rc)
-		rc = expect(job, STREAM_RUNNING, &payload, err);
+		rc = source_expect(job, STREAM_RUNNING, &payload, err);
 	if (!rc)
 		rc = stream_u64_decode(&payload, &their_ns, err);
 	if (rc)
 		return rc;
-	happened(job, STREAM_RUNNING);
+	source_happened(job, STREAM_RUNNING);
 	pthread_mutex_lock(&job->lock);
 	job->status.their_downtime_ns = their_ns;
-	job->status.downtime_ns = now_ns() - job->stands_ns;
+	job->status.downtime_ns = source_now_ns() - job->stands_ns;
 	pthread_mutex_unlock(&job->lock);
 	return 0;
 }
@@ -440,8 +303,10 @@ static void conclude(struct source_job *job, int rc, struct err *err)
 	struct err theirs = ERR_INIT;
 	bool closed = rc == -EPIPE || rc == -ECONNRESET;
 
+	if (rc && job->leaving)
+		err_set(err, rc, "the guest has ended or reset meanwhile");
 	if (rc)
-		happened(job, rc == -ECANCELED ? COURSE_CANCEL : COURSE_LINE);
+		source_happened(job, rc == -ECANCELED ? COURSE_CANCEL : COURSE_LINE);
 	if (job->course == SOURCE_FAILED) {
 		if (closed && channel_last_words(&job->ch, &theirs))
 			err_set(err, -EREMOTEIO, "the destination: %s", theirs.msg);
@@ -472,7 +337,7 @@ static void refresh(struct source_job *job, struct source_status *status)
 		status->remaining = progress.remaining;
 	}
 	status->sent_bytes = __atomic_load_n(&job->ch.sent_bytes, __ATOMIC_RELAXED);
-	status->elapsed_ns = now_ns() - job->started_ns;
+	status->elapsed_ns = source_now_ns() - job->started_ns;
 }
 
 static void *thread_main(void *arg)
@@ -486,7 +351,7 @@ static void *thread_main(void *arg)
 	if (!rc)
 		rc = introduce(job, &err);
 	if (!rc)
-		rc = copy(job, &err);
+		rc = source_copy(job, &err);
 	if (!rc)
 		rc = hand_over(job, &err);
 	if (!rc)
@@ -515,8 +380,15 @@ int source_start(struct vm *vm, const struct source_request *req, int fd,
 	}
 	rc = channel_open(&job->ch, fd, fd, err);
 	if (!rc)
-		rc = event_kick_init(&job->kick, &vm->loop, kicked, job, err);
+		rc = throttle_init(&job->throttle, vm, err);
 	if (rc) {
+		channel_close(&job->ch);
+		free(job);
+		return rc;
+	}
+	rc = event_kick_init(&job->kick, &vm->loop, kicked, job, err);
+	if (rc) {
+		throttle_release(&job->throttle);
 		channel_close(&job->ch);
 		free(job);
 		return rc;
@@ -524,7 +396,7 @@ int source_start(struct vm *vm, const struct source_request *req, int fd,
 	job->vm = vm;
 	job->req = *req;
 	job->events = *events;
-	job->started_ns = now_ns();
+	job->started_ns = source_now_ns();
 	job->status.phase = SOURCE_PHASE_CONNECTING;
 	wbuf_init(&job->compat, SNAP_MAX_STATE);
 	wbuf_init(&job->config, SNAP_MAX_STATE);
@@ -534,6 +406,7 @@ int source_start(struct vm *vm, const struct source_request *req, int fd,
 	rc = pthread_create(&job->thread, NULL, thread_main, job);
 	if (rc) {
 		event_kick_release(&job->kick);
+		throttle_release(&job->throttle);
 		channel_close(&job->ch);
 		free(job);
 		return err_sys(err, -rc, "cannot start a thread for the migration");

@@ -29,6 +29,7 @@ struct source_request {
 	uint32_t timeout_s;   /* 0: none */
 	uint8_t on_timeout;   /* enum source_on_timeout */
 	uint8_t codec;	      /* enum snap_codec */
+	bool auto_converge;   /* slow the guest down when it writes more than the line takes */
 	bool keep_paused;     /* at the destination, until a user resumes it */
 	bool drop_tags;	      /* for tests */
 };
@@ -50,6 +51,7 @@ struct source_status {
 	uint64_t remaining;   /* bytes of memory */
 	uint64_t dirty_rate;  /* bytes of memory that the guest writes a second */
 	uint64_t rate;	      /* bytes a second on the line */
+	uint8_t throttle;     /* percent of the time that the guest is held */
 	uint64_t expected_ns; /* how long it would stand still now */
 	struct ram_counts counts;
 	uint64_t state_bytes, sent_bytes;

@@ -10,7 +10,7 @@ random=6
 loops=3
 [ "$FULL" = 0 ] || loops=200
 [ "$FULL" = 0 ] || random=50
-plan $((5 + 2 * 4 + 4 + 11 + random + 23))
+plan $((5 + 2 * 4 + 4 + 11 + random + 34))
 chance=$$
 s=m0
 i=0
@@ -211,6 +211,40 @@ check "lkvm stop of the destination: the client is told" wait_for 20 test -s slo
 check "lkvm stop of the destination: it ends" ends $d 20 0
 check "lkvm stop of the destination: the source runs on" counts_on $s
 check "control: --cancel of none is refused" not ctl migrate $s --cancel
+
+# --- a guest that does not wait for it ---
+ctl stop $s >log
+ended $s 20
+monitor r0 --mte
+s=r0
+slow
+keys r0 r
+check "the guest resets: the client is told" wait_for 20 says slow.out 'the guest has ended or reset meanwhile'
+check "the guest resets: boots again" wait_for 20 sh -c "[ \$(grep -c 'monitor BOOTED' r0.out) = 2 ]"
+check "the guest resets: the destination ends" ends $d 20 1
+keys r0 t
+check "a guest that writes all the time" wait_for 10 says r0.out 'key t'
+next
+check "--timeout: gives up" not migrate r0 "unix:$W/$d.mig" --bandwidth 1M --timeout 2
+check "--timeout: the destination ends" ends $d 20 1
+next
+migrate r0 "unix:$W/$d.mig" --bandwidth 1M --timeout 1 >log 2>&1 || :
+check "--timeout: says how long it would take" says log 'after 1 s the guest would still have to stand still for [0-9]+ ms'
+check "--timeout: the guest runs on" is_state r0 running
+next
+check "--timeout with switch: moves" migrate r0 "unix:$W/$d.mig" --bandwidth 1M --timeout 1:switch
+check "--timeout with switch: the source ends" ends r0 20 0
+s=$d
+next
+check "--auto-converge: moves" migrate $s "unix:$W/$d.mig" --bandwidth 4M --downtime 10 --auto-converge --json
+cp check log
+check "--auto-converge: slows the guest down" says log '"throttle_percent": ?(47|65|77|85|90)'
+ended $s 20
+s=$d
+keys $s x # a key ends the writing, the next one counts
+wait_for 10 says $s.out 'key x'
+keys $s c
+counts_on $s
 
 # --- to and fro ---
 rounds()

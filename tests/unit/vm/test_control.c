@@ -199,6 +199,34 @@ static void hundred_at_once(void **state)
 	fake_end(&x->f);
 }
 
+/* Nobody wanted it: it is closed with the answer, so the pipe has no writer any more. The caller's own is the caller's. */
+static void descriptor_is_closed(void **state)
+{
+	struct fixture *x = *state;
+	struct err err = ERR_INIT;
+	struct wbuf reply;
+	int ends[2];
+	char byte;
+
+	assert_int_equal(fake_start(&x->f, "alpha", &patient), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+		assert_int_equal(
+			control_call_fd(x->f.vm.name, CONTROL_INFO, NULL, ends[1], &reply, &err),
+			0);
+		wbuf_release(&reply);
+		assert_int_equal(write(ends[1], "x", 1), 1);
+		close(ends[1]);
+		assert_int_equal(read(ends[0], &byte, 1), 1);
+		assert_int_equal(poll(&(struct pollfd){.fd = ends[0], .events = POLLIN}, 1, 10000),
+				 1);
+		assert_int_equal(read(ends[0], &byte, 1), 0);
+		close(ends[0]);
+	}
+	assert_serves(x);
+	fake_end(&x->f);
+}
+
 static void stop_replies_first(void **state)
 {
 	struct fixture *x = *state;
@@ -331,6 +359,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(refusals),
 	TEST(slow_reader_gets_its_whole_reply),
 	TEST(hundred_at_once),
+	TEST(descriptor_is_closed),
 	TEST(stop_replies_first),
 	TEST(end_with_clients_connected),
 	TEST(no_descriptor_left),

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What migrate/source*.c share, and nobody else sees. */
+#ifndef LKVM_MIGRATE_SOURCE_JOB_H
+#define LKVM_MIGRATE_SOURCE_JOB_H
+
+#include <pthread.h>
+
+#include "migrate/source.h"
+#include "migrate/throttle.h"
+#include "state/course.h"
+#include "vm/vm.h"
+
+struct source_job {
+	struct vm *vm;
+	struct source_request req;
+	struct source_events events;
+	struct channel ch;
+	pthread_t thread;
+	struct event_kick kick;
+	struct throttle throttle;
+	uint64_t started_ns;
+
+	/* The thread's, and the loop's while the thread waits for it. */
+	struct snap_info geometry;
+	struct wbuf compat, config, state;
+	struct ram_sender *sender;
+	uint64_t page_rate; /* bytes of memory a second */
+	uint64_t last_remaining;
+	unsigned int throttled; /* percent, as asked for */
+	bool log_on, stands;
+	uint64_t stands_ns;
+	struct err why;
+
+	/* Guarded by lock. */
+	pthread_mutex_t lock;
+	pthread_cond_t answered;
+	enum course_source course;
+	int (*call)(struct source_job *job, struct err *err); /* for the loop to do */
+	int answer;
+	struct err answer_err;
+	bool leaving, cancelled, ended;
+	struct source_status status;
+};
+
+/* All on the job's thread. */
+uint64_t source_now_ns(void);
+void source_happened(struct source_job *job, unsigned int event);
+void source_set_phase(struct source_job *job, enum source_phase phase);
+/* Has the loop's thread do it. -ECANCELED when the loop does not run any more. */
+int source_ask_loop(struct source_job *job, int (*call)(struct source_job *, struct err *),
+		    struct err *err);
+/* The next message must be @type. What else comes is ABORT, or nonsense. */
+int source_expect(struct source_job *job, enum stream_type type, struct rbuf *payload,
+		  struct err *err);
+
+/* Log on, and rounds until what remains is little enough (migrate/source-copy.c). */
+int source_copy(struct source_job *job, struct err *err);
+
+#endif
