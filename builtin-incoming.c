@@ -143,11 +143,8 @@ int cmd_incoming(int argc, char **argv)
 	struct err err = ERR_INIT;
 	struct transport t;
 	bool help = false;
-	int nargs, rc;
+	int nargs;
 
-	rc = io_fill_std_fds();
-	if (rc)
-		return err_sys(&err, rc, "standard descriptors"), builtin_failed("incoming", &err);
 	if (opt_parse(&verb_incoming, argc, argv, &opts, &nargs, &help, &err))
 		return builtin_usage("incoming", &err);
 	if (help)

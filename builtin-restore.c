@@ -12,7 +12,6 @@
 #include "migrate/lazy.h"
 #include "migrate/ram.h"
 #include "migrate/state.h"
-#include "util/io.h"
 #include "vm/arch.h"
 #include "vm/memory-lazy.h"
 #include "vm/vm.h"
@@ -207,11 +206,8 @@ int cmd_restore(int argc, char **argv)
 	struct restore_opts opts = {.threads = 1};
 	struct err err = ERR_INIT;
 	bool help = false;
-	int nargs, rc;
+	int nargs;
 
-	rc = io_fill_std_fds();
-	if (rc)
-		return err_sys(&err, rc, "standard descriptors"), builtin_failed("restore", &err);
 	if (opt_parse(&verb_restore, argc, argv, &opts, &nargs, &help, &err))
 		return builtin_usage("restore", &err);
 	if (help)

@@ -4,7 +4,6 @@
 
 #include "builtin.h"
 #include "cli.h"
-#include "util/io.h"
 #include "vm/config.h"
 
 /* The machine is the one that was saved: an option that asks for another cannot be honoured, so it is refused. */
@@ -42,11 +41,8 @@ int cmd_run(int argc, char **argv)
 	struct err err = ERR_INIT;
 	struct vm_config config, defaults;
 	bool help = false;
-	int nargs, rc;
+	int nargs;
 
-	rc = io_fill_std_fds();
-	if (rc)
-		return err_sys(&err, rc, "standard descriptors"), builtin_failed("run", &err);
 	vm_config_init(&config);
 	memcpy(&defaults, &config, sizeof(defaults)); /* bytes between fields too, for comparing */
 	if (opt_parse(&verb_run, argc, argv, &config, &nargs, &help, &err))

@@ -4,6 +4,7 @@
 
 #include "builtin.h"
 #include "cli.h"
+#include "util/io.h"
 
 struct verb {
 	const struct verb_spec *spec; /* name, one-line help, options: cli.c */
@@ -23,6 +24,9 @@ int main(int argc, char **argv)
 	char help[] = "help", *only_help[] = {help, NULL};
 	const char *word = argc > 1 ? argv[1] : help;
 
+	/* Before anything is opened: what a verb writes to must not be what another part prints on. */
+	if (io_fill_std_fds())
+		return EXIT_FAILED;
 	if (argc < 2)
 		return cmd_help(1, only_help), EXIT_USAGE;
 	if (!strcmp(word, "--help") || !strcmp(word, "-h"))
