@@ -89,11 +89,27 @@ int io_pwritev_full(int fd, struct iovec *iov, int n, uint64_t *offset)
 
 int io_pread_full(int fd, void *buf, size_t len, uint64_t offset)
 {
-	struct iovec piece = {.iov_base = buf, .iov_len = len};
+	char *at = buf;
 
 	if (offset > INT64_MAX || len > INT64_MAX - offset)
 		return -EOVERFLOW;
-	return len ? io_preadv_full(fd, &piece, 1, &offset) : 0;
+	while (len) {
+		ssize_t n = pread(fd, at, len, (off_t)offset);
+
+		if (n < 0) {
+			int rc = retry(fd, POLLIN);
+
+			if (rc)
+				return rc;
+			continue;
+		}
+		if (!n)
+			return -ENODATA;
+		at += n;
+		len -= (size_t)n;
+		offset += (uint64_t)n;
+	}
+	return 0;
 }
 
 int io_write_full(int fd, const void *buf, size_t len)
