@@ -4,7 +4,7 @@
 . /share/tests/system/snapshot-lib.sh
 . /share/tests/system/bare.sh
 
-plan 12
+plan 15
 
 for chip in gicv2 gicv2m; do
 	saved $chip "test=irqs ms=1500" -c 3 -m 64 --mte --irqchip $chip
