@@ -83,8 +83,12 @@ static int meet(struct incoming *in, struct vm_config *config, struct err *err)
 	config->kernel = in->opts->kernel;
 	config->initrd = in->opts->initrd;
 	config->params = in->opts->params;
-	for (unsigned int i = 0; i < VM_MAX_UARTS; i++)
+	for (unsigned int i = 0; i < VM_MAX_UARTS; i++) {
+		if (i && in->opts->tty[i] && !config->tty[i])
+			return err_set(err, -EINVAL, "--tty %u: the guest has no such serial port",
+				       i);
 		config->tty[i] |= in->opts->tty[i];
+	}
 	return vm_config_check(config, err);
 }
 
