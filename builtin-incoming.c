@@ -2,9 +2,11 @@
 /* lkvm incoming: a connection -> the source's offer -> the machine -> its memory and state -> run. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,6 +24,35 @@ struct incoming {
 	int parent;		    /* with --detach: who waits to hear that it runs; else -1 */
 };
 
+/* Until somebody connects; Ctrl-C and its like leave no socket behind. */
+static int wait_at(const struct transport *t, struct transport_listener *listener, struct err *err)
+{
+	struct pollfd p[2] = {{.fd = listener->fd, .events = POLLIN}, {.events = POLLIN}};
+	sigset_t ends, before;
+	int rc = 0;
+
+	if (listener->fd < 0)
+		return 0;
+	fprintf(stderr, "lkvm incoming: waiting at %s\n", listener->where);
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGTERM);
+	sigaddset(&ends, SIGINT);
+	sigaddset(&ends, SIGHUP);
+	sigprocmask(SIG_BLOCK, &ends, &before);
+	p[1].fd = signalfd(-1, &ends, SFD_CLOEXEC);
+	while (poll(p, 2, -1) < 0 && errno == EINTR)
+		;
+	if (p[1].revents) {
+		transport_stop_listening(t, listener);
+		rc = err_set(err, -ECANCELED, "ended while it waited");
+	}
+	if (p[1].fd >= 0)
+		close(p[1].fd);
+	if (!rc) /* else what has come would end us in another way than by this word */
+		sigprocmask(SIG_SETMASK, &before, NULL);
+	return rc;
+}
+
 static int wait_for_source(struct incoming *in, const struct transport *t, struct err *err)
 {
 	struct transport_listener listener;
@@ -29,9 +60,9 @@ static int wait_for_source(struct incoming *in, const struct transport *t, struc
 
 	if (rc)
 		return rc;
-	if (listener.fd >= 0)
-		fprintf(stderr, "lkvm incoming: waiting at %s\n", listener.where);
-	rc = transport_accept(t, &listener, &rfd, &wfd, err);
+	rc = wait_at(t, &listener, err);
+	if (!rc)
+		rc = transport_accept(t, &listener, &rfd, &wfd, err);
 	return rc ? rc : destination_open(rfd, wfd, &in->destination, err);
 }
 
@@ -52,8 +83,12 @@ static int meet(struct incoming *in, struct vm_config *config, struct err *err)
 	config->kernel = in->opts->kernel;
 	config->initrd = in->opts->initrd;
 	config->params = in->opts->params;
-	for (unsigned int i = 0; i < VM_MAX_UARTS; i++)
+	for (unsigned int i = 0; i < VM_MAX_UARTS; i++) {
+		if (i && in->opts->tty[i] && !config->tty[i])
+			return err_set(err, -EINVAL, "--tty %u: the guest has no such serial port",
+				       i);
 		config->tty[i] |= in->opts->tty[i];
+	}
 	return vm_config_check(config, err);
 }
 

@@ -13,8 +13,9 @@
 
 #define NS_PER_S  1000000000ull
 #define LINGER_MS 1000
-#define STEP	  (1u << 20)  /* memory for a long message grows by so much */
-#define SLICE_NS  50000000ull /* of the time in which a limit of the rate is kept */
+#define STEP	  (1u << 20)	  /* memory for a long message grows by so much */
+#define NAP_NS	  (10 * NS_PER_S) /* longer, and the other side takes the line for cut */
+#define SLICE_NS  50000000ull	  /* of the time in which a limit of the rate is kept */
 
 int channel_open(struct channel *ch, int rfd, int wfd, struct err *err)
 {
@@ -160,6 +161,8 @@ static int keep_rate(struct channel *ch, size_t len)
 	}
 	if (due <= now)
 		return 0;
+	if (due > now + NAP_NS)
+		due = now + NAP_NS;
 	rc = wait_for(ch, -1, 0, (int)((due - now) / 1000000), false);
 	return rc == -ETIMEDOUT ? 0 : rc;
 }

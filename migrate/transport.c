@@ -361,6 +361,16 @@ static int take_over(int fd)
 	return own;
 }
 
+void transport_stop_listening(const struct transport *t, struct transport_listener *l)
+{
+	if (l->fd < 0)
+		return;
+	if (t->kind == TRANSPORT_UNIX)
+		unlink(t->rest);
+	close(l->fd);
+	l->fd = -1;
+}
+
 int transport_accept(const struct transport *t, struct transport_listener *l, int *rfd, int *wfd,
 		     struct err *err)
 {
@@ -383,10 +393,7 @@ int transport_accept(const struct transport *t, struct transport_listener *l, in
 	} while (*rfd < 0 && (errno == EINTR || errno == ECONNABORTED));
 	rc = *rfd < 0 ? err_sys(err, -errno, "%s", l->where) : 0;
 	*wfd = *rfd;
-	if (t->kind == TRANSPORT_UNIX)
-		unlink(t->rest);
-	close(l->fd);
-	l->fd = -1;
+	transport_stop_listening(t, l);
 	if (!rc && t->kind == TRANSPORT_TCP)
 		no_delay(*rfd);
 	return rc;

@@ -34,6 +34,7 @@ struct transport_listener {
 };
 
 int transport_listen(const struct transport *t, struct transport_listener *l, struct err *err);
+void transport_stop_listening(const struct transport *t, struct transport_listener *l);
 int transport_accept(const struct transport *t, struct transport_listener *l, int *rfd, int *wfd,
 		     struct err *err);
 

@@ -10,7 +10,7 @@ random=6
 loops=3
 [ "$FULL" = 0 ] || loops=200
 [ "$FULL" = 0 ] || random=50
-plan $((5 + 2 * 4 + 4 + 11 + random + 34))
+plan $((5 + 2 * 4 + 4 + 11 + random + 38 + 4 * FULL))
 chance=$$
 s=m0
 i=0
@@ -205,6 +205,13 @@ check "kill -9 of the destination: the client is told" wait_for 20 test -s slow.
 check "kill -9 of the destination: it ends" ended $d 20
 check "kill -9 of the destination: the source runs on" counts_on $s
 "$B/lkvm" list >log 2>&1 # takes away what the dead one left
+if [ "$FULL" = 1 ]; then
+	for how in stall-up stall-down; do
+		over $how 100 >log
+		check "$how: is found out" says log 'stood still for 30 s|closed the line'
+		check "$how: one runs" one_runs
+	done
+fi
 slow
 ctl stop $d
 check "lkvm stop of the destination: the client is told" wait_for 20 test -s slow.code
@@ -212,9 +219,15 @@ check "lkvm stop of the destination: it ends" ends $d 20 0
 check "lkvm stop of the destination: the source runs on" counts_on $s
 check "control: --cancel of none is refused" not ctl migrate $s --cancel
 
-# --- a guest that does not wait for it ---
-ctl stop $s >log
+slow
+kill -9 "$(pid $s)"
+check "kill -9 of the source: the client is told" wait_for 20 test -s slow.code
+check "kill -9 of the source: the destination ends" ends $d 20 1
+check "kill -9 of the source: it says why" says $d.err 'the other side has closed the line'
 ended $s 20
+"$B/lkvm" list >log 2>&1
+
+# --- a guest that does not wait for it ---
 monitor r0 --mte
 s=r0
 slow

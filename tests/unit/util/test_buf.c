@@ -324,6 +324,31 @@ static void patch_is_checked(void **state)
 	wbuf_release(&w);
 }
 
+static void parts_are_bounded(void **state)
+{
+	static const uint8_t bytes[] = {2, 0, 0, 0, 'h', 'i', 0xff, 0xff, 0xff, 0xff, 'x'};
+	struct rbuf r, part;
+
+	(void)state;
+	rbuf_init(&r, bytes, sizeof(bytes));
+	rbuf_part(&r, &part);
+	assert_int_equal(rbuf_left(&part), 2);
+	assert_int_equal(rbuf_u8(&part), 'h');
+	assert_int_equal(rbuf_u8(&part), 'i');
+	assert_int_equal(rbuf_done(&part), 0);
+	rbuf_part(&r, &part); /* longer than what is there */
+	assert_int_equal(r.error, -EBADMSG);
+	assert_int_equal(part.len, 0);
+	rbuf_part(&r, &part);
+	assert_int_equal(part.len, 0);
+	for (size_t n = 0; n < 6; n++) {
+		rbuf_init(&r, bytes, n);
+		rbuf_part(&r, &part);
+		assert_int_equal(r.error, -EBADMSG);
+		assert_int_equal(part.len, 0);
+	}
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(bytes_are_little_endian),
 	cmocka_unit_test(round_trip_and_truncations),
@@ -336,6 +361,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(write_error_is_sticky),
 	cmocka_unit_test(absurd_lengths),
 	cmocka_unit_test(patch_is_checked),
+	cmocka_unit_test(parts_are_bounded),
 };
 
 UNIT_MAIN(tests)
