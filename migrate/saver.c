@@ -193,7 +193,7 @@ static int save(struct saver *s, struct snap_info *info, struct err *err)
 /* What does the file need of this? All else would keep sockets open, and a name taken, beyond the VM's end. */
 static bool needs(const struct saver *s, int fd)
 {
-	if (fd <= STDERR_FILENO || fd == s->pipe)
+	if (fd <= STDERR_FILENO || fd == s->pipe || fd == s->in->mem->pagemap)
 		return true;
 	for (uint32_t i = 0; i < s->in->mem->n; i++)
 		if (s->in->mem->banks[i].fd == fd)
