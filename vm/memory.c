@@ -326,6 +326,14 @@ bool mem_is_private(const struct mem *mem)
 	return true;
 }
 
+bool mem_has_file(const struct mem *mem)
+{
+	for (unsigned int i = 0; i < mem->n; i++)
+		if (mem->banks[i].fd >= 0)
+			return true;
+	return false;
+}
+
 int mem_presence(const struct mem *mem, const struct mem_bank *bank, struct presence *presence,
 		 struct err *err)
 {

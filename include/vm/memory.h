@@ -113,6 +113,11 @@ bool mem_is_filling(const struct mem *mem);
 /* Whether a fork of this process has a copy of all guest memory that nobody changes: no bank is shared. */
 bool mem_is_private(const struct mem *mem);
 
+/*
+ * Whether a reboot empties files: what a fork has of private memory may still be in one (MEM_LAZY), and would be lost to it.
+ */
+bool mem_has_file(const struct mem *mem);
+
 /* Which pages of a bank may hold something (vm/presence.h). */
 struct presence;
 int mem_presence(const struct mem *mem, const struct mem_bank *bank, struct presence *presence,
