@@ -13,8 +13,9 @@
 
 static const uint8_t no_uuid[16];
 
-static int open_file(int dir, const char *name, const char *shown, int *fd, struct snap_reader **r,
-		     struct err *err)
+/* @uuid: nothing but that snapshot is looked at more closely, -ENOENT without a word for all else; or NULL. */
+static int open_file(int dir, const char *name, const char *shown, const uint8_t *uuid, int *fd,
+		     struct snap_reader **r, struct err *err)
 {
 	struct stat st;
 	int rc;
@@ -22,11 +23,18 @@ static int open_file(int dir, const char *name, const char *shown, int *fd, stru
 	/* NONBLOCK: a FIFO in the folder must not hold us. */
 	*fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (*fd < 0)
-		return err_sys(err, -errno, "%s", shown);
+		return uuid ? -ENOENT : err_sys(err, -errno, "%s", shown);
 	if (fstat(*fd, &st) < 0 || !S_ISREG(st.st_mode))
-		rc = err_set(err, -EINVAL, "%s: not a regular file", shown);
+		rc = uuid ? -ENOENT : err_set(err, -EINVAL, "%s: not a regular file", shown);
+	else if (uuid && !snap_file_claims(*fd, uuid))
+		rc = -ENOENT;
 	else
 		rc = snap_reader_open(*fd, shown, r, err);
+	/* It may have been changed between the two looks. */
+	if (!rc && uuid && memcmp(snap_reader_info(*r)->uuid, uuid, 16)) {
+		snap_reader_close(*r);
+		rc = -ENOENT;
+	}
 	if (rc) {
 		close(*fd);
 		*fd = -1;
@@ -51,15 +59,34 @@ bool snap_same_shape(const struct snap_info *a, const struct snap_info *b)
 	return true;
 }
 
-/* Adds the snapshot of the folder that has this uuid. What is no snapshot is passed over without a word. */
+/* The next name that could be a snapshot's. */
+static const char *next_name(DIR *d)
+{
+	for (;;) {
+		const struct dirent *entry = readdir(d);
+
+		if (!entry)
+			return NULL;
+		if (entry->d_name[0] != '.' &&
+		    (entry->d_type == DT_REG || entry->d_type == DT_UNKNOWN ||
+		     entry->d_type == DT_LNK))
+			return entry->d_name;
+	}
+}
+
+/*
+ * Adds the snapshot of the folder that has this uuid. What is none, or another, is passed over without a word; one that
+ * is damaged is told if there is no good copy of it.
+ */
 static int find_parent(int dir, const char *folder, const uint8_t uuid[16],
 		       struct snap_chain *chain, struct err *err)
 {
-	int copy = fcntl(dir, F_DUPFD_CLOEXEC, 0);
+	int copy = fcntl(dir, F_DUPFD_CLOEXEC, 0), rc = -ENOENT;
 	DIR *d = copy < 0 ? NULL : fdopendir(copy);
-	struct dirent *entry;
+	unsigned int n = chain->n;
+	struct err why = ERR_INIT;
+	const char *name;
 	char text[33];
-	int found = 0;
 
 	if (!d) {
 		if (copy >= 0)
@@ -67,29 +94,23 @@ static int find_parent(int dir, const char *folder, const uint8_t uuid[16],
 		return err_sys(err, -errno, "%s", folder);
 	}
 	rewinddir(d);
-	while (!found && (entry = readdir(d))) {
-		struct snap_reader *r;
-		int fd;
+	while (chain->n == n && (name = next_name(d))) {
+		struct err bad = ERR_INIT;
+		int one = open_file(dir, name, name, uuid, &chain->fd[n], &chain->reader[n], &bad);
 
-		if (entry->d_name[0] == '.' ||
-		    (entry->d_type != DT_REG && entry->d_type != DT_UNKNOWN &&
-		     entry->d_type != DT_LNK))
-			continue;
-		if (open_file(dir, entry->d_name, entry->d_name, &fd, &r, NULL))
-			continue;
-		found = !memcmp(snap_reader_info(r)->uuid, uuid, 16);
-		if (found) {
-			chain->reader[chain->n] = r;
-			chain->fd[chain->n++] = fd;
-		} else {
-			snap_reader_close(r);
-			close(fd);
+		if (!one) {
+			chain->n++;
+		} else if (one != -ENOENT) {
+			rc = one;
+			why = bad;
 		}
 	}
 	closedir(d);
-	if (found)
+	if (chain->n > n)
 		return 0;
 	uuid_text(uuid, text);
+	if (rc != -ENOENT)
+		return err_set(err, rc, "what it builds on cannot be used: %s", why.msg);
 	return err_set(err, -ENOENT, "the snapshot it builds on (uuid %s) is not in %s", text,
 		       folder);
 }
@@ -147,7 +168,7 @@ int snap_chain_open(const char *path, struct snap_chain *chain, struct err *err)
 	dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return err_sys(err, -errno, "%s", folder);
-	rc = open_file(dir, base_name(path), path, &chain->fd[0], &chain->reader[0], err);
+	rc = open_file(dir, base_name(path), path, NULL, &chain->fd[0], &chain->reader[0], err);
 	if (!rc) {
 		chain->n = 1;
 		rc = open_parents(chain, dir, folder, err);

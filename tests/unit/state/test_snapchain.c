@@ -202,6 +202,44 @@ static void test_missing(void **state)
 	assert_int_equal(try_open(f, ".", &chain, &err), -EINVAL);
 }
 
+/* Changes one byte of a file. */
+static void spoil(const struct folder *f, const char *name, off_t at)
+{
+	char path[128];
+	uint8_t byte;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", f->path, name);
+	fd = open(path, O_RDWR);
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, &byte, 1, at), 1);
+	byte ^= 0x40;
+	assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+	close(fd);
+}
+
+/* What is wrong with the one that is needed is told, unless there is a good one; what is wrong with others, never. */
+static void test_damaged_parent(void **state)
+{
+	struct folder *f = *state;
+	struct err err = ERR_INIT;
+	struct snap_chain chain;
+
+	write_layer(f, "child", &(struct layer){2, 1, "h"}, 0x80000000);
+	write_layer(f, "base", &(struct layer){1, 0, "h"}, 0x80000000);
+	write_layer(f, "other", &(struct layer){9, 0, "h"}, 0x80000000);
+	spoil(f, "base", 100);
+	spoil(f, "other", 100);
+	assert_int_equal(try_open(f, "child", &chain, &err), -EBADMSG);
+	assert_non_null(strstr(err.msg, "child"));
+	assert_non_null(strstr(err.msg, "base: header at offset 0: the checksum"));
+	assert_null(strstr(err.msg, "other"));
+	write_layer(f, "copy", &(struct layer){1, 0, "h"}, 0x80000000);
+	assert_int_equal(try_open(f, "child", &chain, &err), 0);
+	assert_int_equal(chain.n, 2);
+	snap_chain_close(&chain);
+}
+
 static void test_circle(void **state)
 {
 	struct folder *f = *state;
@@ -271,6 +309,7 @@ static void test_child(void **state)
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test_setup_teardown(test_three, setup, teardown),
 	cmocka_unit_test_setup_teardown(test_missing, setup, teardown),
+	cmocka_unit_test_setup_teardown(test_damaged_parent, setup, teardown),
 	cmocka_unit_test_setup_teardown(test_circle, setup, teardown),
 	cmocka_unit_test_setup_teardown(test_other_machine, setup, teardown),
 	cmocka_unit_test_setup_teardown(test_child, setup, teardown),
