@@ -186,6 +186,18 @@ static bool same_file(const struct stat *a, const struct stat *b)
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
+int snap_chain_place(const struct snap_chain *chain, const char *path)
+{
+	struct stat a, b;
+
+	if (stat(path, &a) < 0)
+		return -1;
+	for (unsigned int i = 0; i < chain->n; i++)
+		if (fstat(chain->fd[i], &b) == 0 && same_file(&a, &b))
+			return (int)i;
+	return -1;
+}
+
 static int stat_folder(const char *path, struct stat *st, struct err *err)
 {
 	char folder[PATH_MAX];
@@ -217,14 +229,12 @@ int snap_chain_check_child(const struct snap_chain *chain, const char *base, con
 		return err_set(err, -EINVAL,
 			       "%s: it must be in the same folder as what it builds on, %s", path,
 			       base);
-	if (stat(path, &a) < 0)
-		return 0;
-	for (unsigned int i = 0; i < chain->n; i++)
-		if (fstat(chain->fd[i], &b) == 0 && same_file(&a, &b))
-			return err_set(err, -EINVAL,
-				       "%s: it would take the place of a snapshot that it builds "
-				       "on: give it another name",
-				       path);
+	if (snap_chain_place(chain, path) >= 0)
+		return err_set(
+			err, -EINVAL,
+			"%s: it would take the place of a snapshot that it builds on: give it "
+			"another name",
+			path);
 	return 0;
 }
 

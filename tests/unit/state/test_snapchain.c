@@ -281,9 +281,12 @@ static void test_child(void **state)
 	snprintf(to, sizeof(to), "%s/stranger", f->path);
 	assert_int_equal(snap_chain_check_child(&chain, base, to, &err), 0);
 
+	assert_int_equal(snap_chain_place(&chain, base), 0);
 	assert_int_equal(snap_chain_check_child(&chain, base, base, &err), -EINVAL);
 	assert_non_null(strstr(err.msg, "another name"));
+	assert_int_equal(snap_chain_place(&chain, to), -1);
 	snprintf(to, sizeof(to), "%s/./one", f->path);
+	assert_int_equal(snap_chain_place(&chain, to), 1);
 	assert_int_equal(snap_chain_check_child(&chain, base, to, &err), -EINVAL);
 	snprintf(link_name, sizeof(link_name), "%s/link", f->path);
 	assert_int_equal(symlink("one", link_name), 0);
