@@ -2,11 +2,14 @@
 /* lkvm snapshot merge: a snapshot and those it builds on, as one file that needs no other. */
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "builtin.h"
@@ -35,6 +38,24 @@ static void gather(struct merge *m, uint64_t present, const void *list[SNAP_CHUN
 	}
 }
 
+/* Ctrl-C and its like wait for a moment at which the new file can be taken back. */
+static void signals_of(sigset_t *signals)
+{
+	sigemptyset(signals);
+	sigaddset(signals, SIGINT);
+	sigaddset(signals, SIGTERM);
+	sigaddset(signals, SIGHUP);
+}
+
+static bool interrupted(void)
+{
+	const struct timespec now = {0};
+	sigset_t signals;
+
+	signals_of(&signals);
+	return sigtimedwait(&signals, NULL, &now) > 0;
+}
+
 static int merge_bank(struct merge *m, uint32_t bank, struct err *err)
 {
 	uint64_t pages = m->info.bank[bank].size / m->info.page_size;
@@ -47,6 +68,8 @@ static int merge_bank(struct merge *m, uint32_t bank, struct err *err)
 
 		if (!snap_chain_present(m->chain, bank, at))
 			continue;
+		if (interrupted())
+			return err_set(err, -ECANCELED, "cancelled");
 		rc = snap_chain_chunk(m->chain, bank, at, m->pages, m->info.tags ? m->tags : NULL,
 				      &present, err);
 		if (rc)
@@ -105,15 +128,36 @@ static int merge_all(struct merge *m, int fd, const struct snapshot_opts *opts, 
 	return rc;
 }
 
+/* Beside @out, with a name that nobody takes for a snapshot's. */
+static int part_name(const char *out, char part[PATH_MAX])
+{
+	const char *slash = strrchr(out, '/');
+	int before = slash ? (int)(slash - out + 1) : 0;
+	int n = snprintf(part, PATH_MAX, "%.*s.%s.%d.part", before, out, out + before,
+			 (int)getpid());
+
+	return n >= PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+static int open_folder(const char *out, struct err *err)
+{
+	char folder[PATH_MAX];
+	int fd;
+
+	snprintf(folder, sizeof(folder), "%s", out);
+	fd = open(dirname(folder), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? err_sys(err, -errno, "the folder of %s", out) : fd;
+}
+
 /* To a temporary name beside it, then renamed. */
-static int write_out(const struct snap_chain *chain, const char *out,
+static int write_out(const struct snap_chain *chain, const char *out, int folder,
 		     const struct snapshot_opts *opts, struct err *err)
 {
 	struct merge m = {.chain = chain};
 	char part[PATH_MAX];
 	int fd, rc;
 
-	if (snprintf(part, sizeof(part), "%s.%d.part", out, (int)getpid()) >= (int)sizeof(part))
+	if (part_name(out, part))
 		return err_set(err, -ENAMETOOLONG, "%s: path is too long", out);
 	fd = open(part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
@@ -125,9 +169,32 @@ static int write_out(const struct snap_chain *chain, const char *out,
 		rc = err_sys(err, -errno, "%s", out);
 	if (rc)
 		unlink(part);
+	else if (fsync(folder) < 0)
+		rc = err_sys(err, -errno, "cannot sync the folder of %s", out);
 	close(fd);
 	free(m.pages);
 	free(m.tags);
+	return rc;
+}
+
+static int merge(const struct snap_chain *chain, const char *out, const struct snapshot_opts *opts,
+		 struct err *err)
+{
+	sigset_t signals;
+	int folder, rc;
+
+	/* In the place of FILE itself it loses nothing that FILE needs. */
+	if (snap_chain_place(chain, out) > 0)
+		return err_set(err, -EINVAL,
+			       "%s: others build on it; give the new file another name", out);
+	folder = open_folder(out, err);
+	if (folder < 0)
+		return folder;
+	signals_of(&signals);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	signal(SIGXFSZ, SIG_IGN);
+	rc = write_out(chain, out, folder, opts, err);
+	close(folder);
 	return rc;
 }
 
@@ -139,7 +206,7 @@ int builtin_snapshot_merge(const char *file, const char *out, const struct snaps
 
 	if (rc)
 		return builtin_failed("snapshot", &err);
-	rc = write_out(&chain, out, opts, &err);
+	rc = merge(&chain, out, opts, &err);
 	snap_chain_close(&chain);
 	return rc ? builtin_failed("snapshot", &err) : EXIT_OK;
 }

@@ -275,6 +275,15 @@ int migrate_control_open(struct vm *vm, struct migrate_control **out, struct err
 void migrate_control_leave(struct migrate_control *mc)
 {
 	outgoing_leave(mc->out);
+	if (!mc->job || !mem_has_file(&mc->vm->mem))
+		return;
+	/* The next boot empties the file, of which the saving process has what the guest has not written yet. */
+	snapshot_cancel(mc->job);
+	mc->job = NULL;
+	mc->status.phase = SNAPSHOT_FAILED;
+	mc->status.rc = err_set(&mc->status.err, -ECANCELED,
+				"the guest has ended or reset while its memory was saved");
+	event_timer_disarm(&mc->lease);
 }
 
 void migrate_control_close(struct migrate_control *mc)

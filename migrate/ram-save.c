@@ -11,6 +11,7 @@
 #include "vm/presence.h"
 
 #define NS_PER_S 1000000000ull
+#define NAP_NS	 100000000ull
 
 /* What one thread works with. */
 struct scratch {
@@ -56,24 +57,37 @@ static uint64_t now_ns(void)
 	return ts.tv_sec * NS_PER_S + ts.tv_nsec;
 }
 
-/* Sleeps as long as the limit asks for, and reports. */
-static int account(struct saver *s, uint64_t bytes, struct err *err)
+/* @due: how long after the start so much may have been gone through. */
+static int report(struct saver *s, uint64_t bytes, uint64_t *due_ns)
 {
 	const struct ram_save *save = s->save;
-	uint64_t due, now;
+	unsigned __int128 due = 0;
 	int rc = 0;
 
 	pthread_mutex_lock(&s->lock);
 	s->done += bytes;
-	due = save->rate ? s->started_ns + (unsigned __int128)s->done * NS_PER_S / save->rate : 0;
+	if (save->rate)
+		due = (unsigned __int128)s->done * NS_PER_S / save->rate;
+	*due_ns = due < UINT64_MAX ? (uint64_t)due : UINT64_MAX;
 	if (save->progress)
 		rc = save->progress(save->ctx, s->done, s->total);
 	pthread_mutex_unlock(&s->lock);
-	now = save->rate ? now_ns() : 0;
-	if (!rc && due > now) {
-		struct timespec nap = {(due - now) / NS_PER_S, (due - now) % NS_PER_S};
+	return rc;
+}
 
+/* Sleeps as long as the limit asks for, in naps: who is to hear of it may be gone meanwhile, or want no more of it. */
+static int account(struct saver *s, uint64_t bytes, struct err *err)
+{
+	uint64_t due, gone = 0, ignored;
+	int rc = report(s, bytes, &due);
+
+	while (!rc && s->save->rate && (gone = now_ns() - s->started_ns) < due) {
+		struct timespec nap = {.tv_nsec = NAP_NS};
+
+		if (due - gone < NAP_NS)
+			nap.tv_nsec = (long)(due - gone);
 		nanosleep(&nap, NULL);
+		rc = report(s, 0, &ignored);
 	}
 	return rc ? err_set(err, rc, "cancelled") : 0;
 }
@@ -196,11 +210,26 @@ static int save_bank(struct saver *s, struct err *err)
 	return rc;
 }
 
+/* What is compared with must have the pages, banks and tags of this machine: buffers have room for those. */
+static int check_parent(const struct ram_save *save, struct err *err)
+{
+	struct snap_info now = {.tags = save->mem->sidecar != NULL};
+
+	ram_describe(save->mem, &now);
+	if (!save->parent || snap_same_shape(&now, snap_chain_info(save->parent)))
+		return 0;
+	return err_set(err, -EINVAL,
+		       "--base: that snapshot is of a machine with other memory than this one's");
+}
+
 int ram_save(const struct ram_save *save, struct err *err)
 {
-	struct saver *s = calloc(1, sizeof(*s));
-	int rc;
+	struct saver *s;
+	int rc = check_parent(save, err);
 
+	if (rc)
+		return rc;
+	s = calloc(1, sizeof(*s));
 	if (!s)
 		return err_set(err, -ENOMEM, "no memory to save with");
 	s->save = save;

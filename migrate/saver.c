@@ -141,40 +141,31 @@ static int write_file(struct saver *s, int fd, const struct snap_chain *parent,
 	return rc;
 }
 
-static int sync_folder(const char *path, struct err *err)
+/* In front of all else: who could not sync it would find out when the old file is gone. */
+static int open_folder(const char *path, struct err *err)
 {
 	char folder[PATH_MAX];
-	int fd, rc = 0;
+	int fd;
 
 	snprintf(folder, sizeof(folder), "%s", path);
 	fd = open(dirname(folder), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fsync(fd) < 0)
-		rc = err_sys(err, -errno, "cannot sync the folder of %s", path);
-	if (fd >= 0)
-		close(fd);
-	return rc;
+	return fd < 0 ? err_sys(err, -errno, "the folder of %s", path) : fd;
 }
 
-static int save(struct saver *s, struct snap_info *info, struct err *err)
+/* The file with its temporary name, then with its own. */
+static int write_and_rename(struct saver *s, int folder, const struct snap_chain *parent,
+			    struct snap_info *info, struct err *err)
 {
 	const struct snapshot_request *req = s->in->req;
-	struct snap_chain parent = {.n = 0};
 	char part[PATH_MAX];
 	int fd, rc;
 
 	if (part_name(req, getpid(), part))
 		return err_set(err, -ENAMETOOLONG, "%s: path is too long", req->path);
-	if (req->base[0]) {
-		rc = snap_chain_open(req->base, &parent, err);
-		if (rc)
-			return rc;
-	}
 	fd = open(part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0) {
-		snap_chain_close(&parent);
+	if (fd < 0)
 		return err_sys(err, -errno, "%s", part);
-	}
-	rc = write_file(s, fd, req->base[0] ? &parent : NULL, info, err);
+	rc = write_file(s, fd, parent, info, err);
 	if (rc)
 		err_prefix(err, "%s", req->path);
 	if (!rc && getppid() != s->vm)
@@ -183,17 +174,35 @@ static int save(struct saver *s, struct snap_info *info, struct err *err)
 		rc = err_sys(err, -errno, "%s", req->path);
 	if (rc)
 		unlink(part);
-	else
-		rc = sync_folder(req->path, err);
+	else if (fsync(folder) < 0)
+		rc = err_sys(err, -errno, "cannot sync the folder of %s", req->path);
 	close(fd);
+	return rc;
+}
+
+static int save(struct saver *s, struct snap_info *info, struct err *err)
+{
+	const struct snapshot_request *req = s->in->req;
+	struct snap_chain parent = {.n = 0};
+	int folder = open_folder(req->path, err);
+	int rc = folder < 0 ? folder : 0;
+
+	if (!rc && req->base[0])
+		rc = snap_chain_open(req->base, &parent, err);
+	if (!rc && req->base[0])
+		rc = snap_chain_check_child(&parent, req->base, req->path, err);
+	if (!rc)
+		rc = write_and_rename(s, folder, req->base[0] ? &parent : NULL, info, err);
 	snap_chain_close(&parent);
+	if (folder >= 0)
+		close(folder);
 	return rc;
 }
 
 /* What does the file need of this? All else would keep sockets open, and a name taken, beyond the VM's end. */
 static bool needs(const struct saver *s, int fd)
 {
-	if (fd <= STDERR_FILENO || fd == s->pipe)
+	if (fd <= STDERR_FILENO || fd == s->pipe || fd == s->in->mem->pagemap)
 		return true;
 	for (uint32_t i = 0; i < s->in->mem->n; i++)
 		if (s->in->mem->banks[i].fd == fd)

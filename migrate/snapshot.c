@@ -165,7 +165,7 @@ int snapshot_check(const struct vm *vm, const struct snapshot_request *req, stru
 static int start_child(struct snapshot_job *job, const struct saver_input *input, struct err *err)
 {
 	pid_t vm = getpid();
-	int ends[2];
+	int ends[2], rc;
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return err_sys(err, -errno, "pipe");
@@ -177,13 +177,19 @@ static int start_child(struct snapshot_job *job, const struct saver_input *input
 	close(ends[1]);
 	job->pipe = (struct event_source){.fd = ends[0], .ready = pipe_ready, .ctx = job};
 	if (job->child < 0) {
-		int rc = -errno;
-
+		rc = -errno;
 		close(ends[0]);
 		return err_sys(err, rc, "cannot fork the saving process");
 	}
 	fcntl(ends[0], F_SETFL, O_NONBLOCK);
-	return event_add(&job->vm->loop, &job->pipe, EPOLLIN);
+	rc = event_add(&job->vm->loop, &job->pipe, EPOLLIN);
+	if (!rc)
+		return 0;
+	/* It would write a file that nobody hears of. */
+	kill(job->child, SIGKILL);
+	saver_clean(&job->req, job->child);
+	close(ends[0]);
+	return err_sys(err, rc, "cannot hear the saving process");
 }
 
 /* KVM knows the child's memory no more than any stranger's, so it is asked before there is a child. */
@@ -214,7 +220,10 @@ static int save_everything(struct snapshot_job *job, struct err *err)
 		input.tags = &copy.sidecar;
 	}
 	if (!rc)
+		rc = mem_before_fork(&job->vm->mem, err);
+	if (!rc)
 		rc = start_child(job, &input, err);
+	mem_after_fork(&job->vm->mem);
 	tag_copy_release(&copy);
 	wbuf_release(&input.compat);
 	wbuf_release(&input.state);

@@ -13,8 +13,9 @@
 
 static const uint8_t no_uuid[16];
 
-static int open_file(int dir, const char *name, const char *shown, int *fd, struct snap_reader **r,
-		     struct err *err)
+/* @uuid: nothing but that snapshot is looked at more closely, -ENOENT without a word for all else; or NULL. */
+static int open_file(int dir, const char *name, const char *shown, const uint8_t *uuid, int *fd,
+		     struct snap_reader **r, struct err *err)
 {
 	struct stat st;
 	int rc;
@@ -22,11 +23,18 @@ static int open_file(int dir, const char *name, const char *shown, int *fd, stru
 	/* NONBLOCK: a FIFO in the folder must not hold us. */
 	*fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (*fd < 0)
-		return err_sys(err, -errno, "%s", shown);
+		return uuid ? -ENOENT : err_sys(err, -errno, "%s", shown);
 	if (fstat(*fd, &st) < 0 || !S_ISREG(st.st_mode))
-		rc = err_set(err, -EINVAL, "%s: not a regular file", shown);
+		rc = uuid ? -ENOENT : err_set(err, -EINVAL, "%s: not a regular file", shown);
+	else if (uuid && !snap_file_claims(*fd, uuid))
+		rc = -ENOENT;
 	else
 		rc = snap_reader_open(*fd, shown, r, err);
+	/* It may have been changed between the two looks. */
+	if (!rc && uuid && memcmp(snap_reader_info(*r)->uuid, uuid, 16)) {
+		snap_reader_close(*r);
+		rc = -ENOENT;
+	}
 	if (rc) {
 		close(*fd);
 		*fd = -1;
@@ -40,26 +48,45 @@ static void uuid_text(const uint8_t uuid[16], char text[33])
 		snprintf(text + 2 * i, 3, "%02x", uuid[i]);
 }
 
-static int same_shape(const struct snap_info *a, const struct snap_info *b)
+bool snap_same_shape(const struct snap_info *a, const struct snap_info *b)
 {
 	if (a->page_size != b->page_size || a->tags != b->tags || a->nbanks != b->nbanks)
-		return 0;
+		return false;
 	for (uint32_t i = 0; i < a->nbanks; i++)
 		if (strcmp(a->bank[i].name, b->bank[i].name) || a->bank[i].gpa != b->bank[i].gpa ||
 		    a->bank[i].size != b->bank[i].size)
-			return 0;
-	return 1;
+			return false;
+	return true;
 }
 
-/* Adds the snapshot of the folder that has this uuid. What is no snapshot is passed over without a word. */
+/* The next name that could be a snapshot's. */
+static const char *next_name(DIR *d)
+{
+	for (;;) {
+		const struct dirent *entry = readdir(d);
+
+		if (!entry)
+			return NULL;
+		if (entry->d_name[0] != '.' &&
+		    (entry->d_type == DT_REG || entry->d_type == DT_UNKNOWN ||
+		     entry->d_type == DT_LNK))
+			return entry->d_name;
+	}
+}
+
+/*
+ * Adds the snapshot of the folder that has this uuid. What is none, or another, is passed over without a word; one that
+ * is damaged is told if there is no good copy of it.
+ */
 static int find_parent(int dir, const char *folder, const uint8_t uuid[16],
 		       struct snap_chain *chain, struct err *err)
 {
-	int copy = fcntl(dir, F_DUPFD_CLOEXEC, 0);
+	int copy = fcntl(dir, F_DUPFD_CLOEXEC, 0), rc = -ENOENT;
 	DIR *d = copy < 0 ? NULL : fdopendir(copy);
-	struct dirent *entry;
+	unsigned int n = chain->n;
+	struct err why = ERR_INIT;
+	const char *name;
 	char text[33];
-	int found = 0;
 
 	if (!d) {
 		if (copy >= 0)
@@ -67,29 +94,23 @@ static int find_parent(int dir, const char *folder, const uint8_t uuid[16],
 		return err_sys(err, -errno, "%s", folder);
 	}
 	rewinddir(d);
-	while (!found && (entry = readdir(d))) {
-		struct snap_reader *r;
-		int fd;
+	while (chain->n == n && (name = next_name(d))) {
+		struct err bad = ERR_INIT;
+		int one = open_file(dir, name, name, uuid, &chain->fd[n], &chain->reader[n], &bad);
 
-		if (entry->d_name[0] == '.' ||
-		    (entry->d_type != DT_REG && entry->d_type != DT_UNKNOWN &&
-		     entry->d_type != DT_LNK))
-			continue;
-		if (open_file(dir, entry->d_name, entry->d_name, &fd, &r, NULL))
-			continue;
-		found = !memcmp(snap_reader_info(r)->uuid, uuid, 16);
-		if (found) {
-			chain->reader[chain->n] = r;
-			chain->fd[chain->n++] = fd;
-		} else {
-			snap_reader_close(r);
-			close(fd);
+		if (!one) {
+			chain->n++;
+		} else if (one != -ENOENT) {
+			rc = one;
+			why = bad;
 		}
 	}
 	closedir(d);
-	if (found)
+	if (chain->n > n)
 		return 0;
 	uuid_text(uuid, text);
+	if (rc != -ENOENT)
+		return err_set(err, rc, "what it builds on cannot be used: %s", why.msg);
 	return err_set(err, -ENOENT, "the snapshot it builds on (uuid %s) is not in %s", text,
 		       folder);
 }
@@ -113,27 +134,41 @@ static int open_parents(struct snap_chain *chain, int dir, const char *folder, s
 		rc = find_parent(dir, folder, last->parent, chain, err);
 		if (rc)
 			return rc;
-		if (!same_shape(last, snap_reader_info(chain->reader[chain->n - 1])))
+		if (!snap_same_shape(last, snap_reader_info(chain->reader[chain->n - 1])))
 			return err_set(err, -EBADMSG,
 				       "the snapshot it builds on is of another machine");
 	}
 }
 
-int snap_chain_open(const char *path, struct snap_chain *chain, struct err *err)
+static const char *base_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');
-	const char *base = slash ? slash + 1 : path;
+
+	return slash ? slash + 1 : path;
+}
+
+/* With its slash. */
+static int folder_of(const char *path, char folder[PATH_MAX], struct err *err)
+{
+	const char *slash = strrchr(path, '/');
+	int n = snprintf(folder, PATH_MAX, "%.*s", slash ? (int)(slash - path + 1) : 2,
+			 slash ? path : "./");
+
+	return n >= PATH_MAX ? err_set(err, -ENAMETOOLONG, "%s: path is too long", path) : 0;
+}
+
+int snap_chain_open(const char *path, struct snap_chain *chain, struct err *err)
+{
 	char folder[PATH_MAX];
 	int dir, rc;
 
 	chain->n = 0;
-	if (snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path + 1) : 2,
-		     slash ? path : "./") >= (int)sizeof(folder))
-		return err_set(err, -ENAMETOOLONG, "%s: path is too long", path);
+	if (folder_of(path, folder, err))
+		return -ENAMETOOLONG;
 	dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return err_sys(err, -errno, "%s", folder);
-	rc = open_file(dir, base, path, &chain->fd[0], &chain->reader[0], err);
+	rc = open_file(dir, base_name(path), path, NULL, &chain->fd[0], &chain->reader[0], err);
 	if (!rc) {
 		chain->n = 1;
 		rc = open_parents(chain, dir, folder, err);
@@ -144,6 +179,63 @@ int snap_chain_open(const char *path, struct snap_chain *chain, struct err *err)
 	}
 	close(dir);
 	return rc;
+}
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+int snap_chain_place(const struct snap_chain *chain, const char *path)
+{
+	struct stat a, b;
+
+	if (stat(path, &a) < 0)
+		return -1;
+	for (unsigned int i = 0; i < chain->n; i++)
+		if (fstat(chain->fd[i], &b) == 0 && same_file(&a, &b))
+			return (int)i;
+	return -1;
+}
+
+static int stat_folder(const char *path, struct stat *st, struct err *err)
+{
+	char folder[PATH_MAX];
+
+	if (folder_of(path, folder, err))
+		return -ENAMETOOLONG;
+	return stat(folder, st) < 0 ? err_sys(err, -errno, "%s", folder) : 0;
+}
+
+int snap_chain_check_child(const struct snap_chain *chain, const char *base, const char *path,
+			   struct err *err)
+{
+	struct stat a, b;
+	int rc = stat_folder(base, &a, err);
+
+	if (!rc)
+		rc = stat_folder(path, &b, err);
+	if (rc)
+		return rc;
+	if (base_name(base)[0] == '.')
+		return err_set(err, -EINVAL,
+			       "%s: a name that begins with a dot is not looked at when a chain is "
+			       "opened: nothing can build on it",
+			       base);
+	if (chain->n == SNAP_CHAIN_MAX)
+		return err_set(err, -EINVAL, "%s: %d snapshots build on each other: merge some",
+			       base, SNAP_CHAIN_MAX);
+	if (!same_file(&a, &b))
+		return err_set(err, -EINVAL,
+			       "%s: it must be in the same folder as what it builds on, %s", path,
+			       base);
+	if (snap_chain_place(chain, path) >= 0)
+		return err_set(
+			err, -EINVAL,
+			"%s: it would take the place of a snapshot that it builds on: give it "
+			"another name",
+			path);
+	return 0;
 }
 
 void snap_chain_close(struct snap_chain *chain)

@@ -33,6 +33,15 @@ int snap_read(const struct snap_reader *r, void *buf, size_t len, uint64_t off, 
 	return 0;
 }
 
+bool snap_file_claims(int fd, const uint8_t uuid[16])
+{
+	uint8_t start[SNAP_UUID_AT + 16];
+
+	return !io_pread_full(fd, start, sizeof(start), 0) &&
+	       !memcmp(start, SNAP_MAGIC, strlen(SNAP_MAGIC)) &&
+	       !memcmp(start + SNAP_UUID_AT, uuid, 16);
+}
+
 static int open_header(struct snap_reader *r, struct err *err)
 {
 	uint8_t header[SNAP_HEADER];

@@ -28,7 +28,7 @@ int mem_init(struct mem *mem, struct err *err)
 	long page = sysconf(_SC_PAGESIZE);
 
 	memset(mem, 0, sizeof(*mem));
-	mem->vm_fd = -1;
+	mem->vm_fd = mem->pagemap = -1;
 	if (page <= 0)
 		return err_set(err, -ENOSYS, "the host tells no page size");
 	mem->page_size = page;
@@ -326,15 +326,42 @@ bool mem_is_private(const struct mem *mem)
 	return true;
 }
 
+bool mem_has_file(const struct mem *mem)
+{
+	for (unsigned int i = 0; i < mem->n; i++)
+		if (mem->banks[i].fd >= 0)
+			return true;
+	return false;
+}
+
 int mem_presence(const struct mem *mem, const struct mem_bank *bank, struct presence *presence,
 		 struct err *err)
 {
 	enum presence_source source = PRESENCE_PAGEMAP;
+	int rc;
 
-	(void)mem;
 	if (bank->spec.backing == MEM_MEMFD || bank->spec.backing == MEM_LAZY)
 		source = bank->shared ? PRESENCE_FILE : PRESENCE_BOTH;
-	return presence_init(presence, source, bank->host, bank->spec.size, bank->fd, 0, err);
+	rc = presence_init(presence, source, bank->host, bank->spec.size, bank->fd, 0, err);
+	if (rc || source != PRESENCE_PAGEMAP || !bank->shared || mem->pagemap < 0)
+		return rc;
+	rc = presence_ask(presence, mem->pagemap, err);
+	if (rc)
+		presence_release(presence);
+	return rc;
+}
+
+int mem_before_fork(struct mem *mem, struct err *err)
+{
+	mem->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	return mem->pagemap < 0 ? err_sys(err, -errno, "/proc/self/pagemap") : 0;
+}
+
+void mem_after_fork(struct mem *mem)
+{
+	if (mem->pagemap >= 0)
+		close(mem->pagemap);
+	mem->pagemap = -1;
 }
 
 bool mem_host_to_gpa(const struct mem *mem, const void *host, uint64_t *gpa)

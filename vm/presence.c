@@ -180,6 +180,17 @@ void presence_release(struct presence *p)
 	p->pagemap = -1;
 }
 
+int presence_ask(struct presence *p, int pagemap, struct err *err)
+{
+	int copy = fcntl(pagemap, F_DUPFD_CLOEXEC, 0);
+
+	if (copy < 0)
+		return err_sys(err, -errno, "another process's pagemap");
+	presence_release(p);
+	p->pagemap = copy;
+	return 0;
+}
+
 int presence_get(const struct presence *p, uint64_t off, uint64_t len, uint64_t *bits,
 		 struct err *err)
 {

@@ -29,7 +29,10 @@ int snapshot_status_decode(struct rbuf *in, struct snapshot_status *status);
 struct migrate_control;
 int migrate_control_open(struct vm *vm, struct migrate_control **out, struct err *err);
 void migrate_control_close(struct migrate_control *mc);
-/* The vCPUs have ended and the machine is about to be released: a migration of it ends. */
+/*
+ * The vCPUs have ended and the machine is about to be released: a migration of it ends, and a snapshot whose memory the next
+ * boot would empty.
+ */
 void migrate_control_leave(struct migrate_control *mc);
 
 #endif

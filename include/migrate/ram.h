@@ -29,6 +29,7 @@ struct ram_save {
 /* The banks as a snapshot names them. */
 void ram_describe(const struct mem *mem, struct snap_info *info);
 
+/* -EINVAL: the parent is of another machine. */
 int ram_save(const struct ram_save *save, struct err *err);
 
 /*

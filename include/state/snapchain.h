@@ -26,6 +26,19 @@ int snap_chain_open(const char *path, struct snap_chain *chain, struct err *err)
 void snap_chain_close(struct snap_chain *chain);
 const struct snap_info *snap_chain_info(const struct snap_chain *chain); /* of the newest */
 
+/* Which file of the chain @path is, 0 the newest; -1: none. */
+int snap_chain_place(const struct snap_chain *chain, const char *path);
+
+/*
+ * Whether a file that is to get the name @path can build on the chain that was opened as @base: in the same folder, and not
+ * in the place of one of the chain, which would be gone then. -EINVAL if not.
+ */
+int snap_chain_check_child(const struct snap_chain *chain, const char *base, const char *path,
+			   struct err *err);
+
+/* Whether they are of machines with the same memory: only then can one build on the other. */
+bool snap_same_shape(const struct snap_info *a, const struct snap_info *b);
+
 /*
  * One chunk as the whole chain has it. Bit i of *@present says that page i was read to @pages + i * page_size, with its
  * packed tags at @tags + i * page_size / 32 (@tags may be NULL); the others are absent, and nothing is stored for them.

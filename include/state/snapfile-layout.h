@@ -18,6 +18,7 @@
 
 #define SNAP_MAGIC	"LKVMSNAP" /* 8 bytes */
 #define SNAP_HEADER	4096u
+#define SNAP_UUID_AT	32u
 #define SNAP_HEADER_SUM 4088u /* the header's own checksum, over the bytes before it */
 #define SNAP_ALIGN	4096u
 #define SNAP_ENTRY	64u /* of the index */

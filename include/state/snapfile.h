@@ -93,6 +93,9 @@ struct snap_reader;
  * caller's and must outlive the reader. */
 int snap_reader_open(int fd, const char *name, struct snap_reader **out, struct err *err);
 void snap_reader_close(struct snap_reader *r);
+
+/* Whether the first bytes of @fd say that it is this snapshot. Nothing was checked then: snap_reader_open() does. */
+bool snap_file_claims(int fd, const uint8_t uuid[16]);
 const struct snap_info *snap_reader_info(const struct snap_reader *r);
 
 /* Appended to @out (initialised by the caller). All records are whole, with right checksums, up to the end. */

@@ -73,6 +73,7 @@ struct mem {
 	const struct mem_sidecar *sidecar; /* or NULL: pages are only data */
 	struct mem_log *log;	  /* of what is written (vm/memory-log.h), or NULL: nobody asks */
 	size_t page_size;	  /* the host's */
+	int pagemap;		  /* of the process whose fork this is, or -1 */
 	_Atomic uint64_t missing; /* pages of a MEM_LAZY bank that are still to come */
 };
 
@@ -112,10 +113,22 @@ bool mem_is_filling(const struct mem *mem);
 /* Whether a fork of this process has a copy of all guest memory that nobody changes: no bank is shared. */
 bool mem_is_private(const struct mem *mem);
 
+/*
+ * Whether a reboot empties files: what a fork has of private memory may still be in one (MEM_LAZY), and would be lost to it.
+ */
+bool mem_has_file(const struct mem *mem);
+
 /* Which pages of a bank may hold something (vm/presence.h). */
 struct presence;
 int mem_presence(const struct mem *mem, const struct mem_bank *bank, struct presence *presence,
 		 struct err *err);
+
+/*
+ * Around a fork whose child asks mem_presence(), and keeps mem->pagemap open for it: the table of a shared mapping is not
+ * copied, so that without this all of a hugetlbfs bank would be absent there. The parent outlives the child's questions.
+ */
+int mem_before_fork(struct mem *mem, struct err *err);
+void mem_after_fork(struct mem *mem); /* in the parent, also after an error */
 
 /* The bank a host address lies in, and its guest address; for the fault handlers. Async-signal-safe. */
 bool mem_host_to_gpa(const struct mem *mem, const void *host, uint64_t *gpa);

@@ -11,7 +11,8 @@
  *   shared memfd (tmpfs)      the file: data or hole. The page table misses what was written through another mapping
  *                             and what is in swap.
  *   private mapping of memfd  both: copied pages are in the page table only, others in the file.
- *   hugetlbfs, shared         the page table of the one mapping there is; such a file knows no holes.
+ *   hugetlbfs, shared         the page table of the one mapping there is; such a file knows no holes. A fork has the
+ *                             mapping and, since Linux 6.0, an empty table: presence_ask().
  * Documentation/admin-guide/mm/pagemap.rst (PAGEMAP_SCAN, Linux 6.7, is used where the kernel has it), lseek(2).
  */
 #ifndef LKVM_VM_PRESENCE_H
@@ -41,6 +42,12 @@ struct presence {
 int presence_init(struct presence *p, enum presence_source source, const void *base, uint64_t size,
 		  int file, uint64_t file_offset, struct err *err);
 void presence_release(struct presence *p);
+
+/*
+ * Asks another process's page table, which has the same mapping at the same address: @pagemap is its /proc/PID/pagemap, and
+ * stays the caller's. For one whose process is gone every page is absent, or an error.
+ */
+int presence_ask(struct presence *p, int pagemap, struct err *err);
 
 /* uint64_t words of a bitmap for @len bytes of memory. */
 static inline size_t presence_words(const struct presence *p, uint64_t len)

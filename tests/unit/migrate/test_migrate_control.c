@@ -470,6 +470,30 @@ static void test_waits_for_memory(void **state)
 	assert_int_equal(ask(f, CONTROL_SNAPSHOT, NULL), 0);
 }
 
+/* A saving process has its own copy of memory over a reset, but not of the file behind memory that was restored lazily. */
+static void test_reset(void **state)
+{
+	struct fake *f = *state;
+	struct snapshot_status s;
+
+	f->vm.mem.n = 1;
+	f->vm.mem.banks[0].fd = -1;
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT, NULL), 0);
+	migrate_control_leave(f->mc);
+	assert_int_equal(f->cancelled, 0);
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT_STATUS, &s), 0);
+	assert_int_equal(s.phase, SNAPSHOT_RUNNING);
+
+	f->vm.mem.banks[0].fd = 7;
+	migrate_control_leave(f->mc);
+	assert_int_equal(f->cancelled, 1);
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT_STATUS, &s), 0);
+	assert_int_equal(s.phase, SNAPSHOT_FAILED);
+	assert_int_equal(s.rc, -ECANCELED);
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT, NULL), 0);
+	end_job(f, 0, false);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_request),
 	cmocka_unit_test(test_request_hostile),
@@ -481,6 +505,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test_setup_teardown(test_lease, setup, teardown),
 	cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 	cmocka_unit_test_setup_teardown(test_waits_for_memory, setup, teardown),
+	cmocka_unit_test_setup_teardown(test_reset, setup, teardown),
 };
 
 UNIT_MAIN(tests)

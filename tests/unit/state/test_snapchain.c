@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "state/record.h"
@@ -201,6 +202,44 @@ static void test_missing(void **state)
 	assert_int_equal(try_open(f, ".", &chain, &err), -EINVAL);
 }
 
+/* Changes one byte of a file. */
+static void spoil(const struct folder *f, const char *name, off_t at)
+{
+	char path[128];
+	uint8_t byte;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", f->path, name);
+	fd = open(path, O_RDWR);
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, &byte, 1, at), 1);
+	byte ^= 0x40;
+	assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+	close(fd);
+}
+
+/* What is wrong with the one that is needed is told, unless there is a good one; what is wrong with others, never. */
+static void test_damaged_parent(void **state)
+{
+	struct folder *f = *state;
+	struct err err = ERR_INIT;
+	struct snap_chain chain;
+
+	write_layer(f, "child", &(struct layer){2, 1, "h"}, 0x80000000);
+	write_layer(f, "base", &(struct layer){1, 0, "h"}, 0x80000000);
+	write_layer(f, "other", &(struct layer){9, 0, "h"}, 0x80000000);
+	spoil(f, "base", 100);
+	spoil(f, "other", 100);
+	assert_int_equal(try_open(f, "child", &chain, &err), -EBADMSG);
+	assert_non_null(strstr(err.msg, "child"));
+	assert_non_null(strstr(err.msg, "base: header at offset 0: the checksum"));
+	assert_null(strstr(err.msg, "other"));
+	write_layer(f, "copy", &(struct layer){1, 0, "h"}, 0x80000000);
+	assert_int_equal(try_open(f, "child", &chain, &err), 0);
+	assert_int_equal(chain.n, 2);
+	snap_chain_close(&chain);
+}
+
 static void test_circle(void **state)
 {
 	struct folder *f = *state;
@@ -224,11 +263,59 @@ static void test_other_machine(void **state)
 	assert_non_null(strstr(err.msg, "another machine"));
 }
 
+/* A new file must find what it builds on: beside it, and not in its own place. */
+static void test_child(void **state)
+{
+	struct folder *f = *state;
+	struct err err = ERR_INIT;
+	struct snap_chain chain;
+	char base[128], other[128], to[128], link_name[128];
+
+	write_layer(f, "one", &(struct layer){1, 0, "h"}, 0x80000000);
+	write_layer(f, "two", &(struct layer){2, 1, "h"}, 0x80000000);
+	write_layer(f, "stranger", &(struct layer){9, 0, "h"}, 0x80000000);
+	snprintf(base, sizeof(base), "%s/two", f->path);
+	assert_int_equal(try_open(f, "two", &chain, &err), 0);
+	snprintf(to, sizeof(to), "%s/new", f->path);
+	assert_int_equal(snap_chain_check_child(&chain, base, to, &err), 0);
+	snprintf(to, sizeof(to), "%s/stranger", f->path);
+	assert_int_equal(snap_chain_check_child(&chain, base, to, &err), 0);
+
+	assert_int_equal(snap_chain_place(&chain, base), 0);
+	assert_int_equal(snap_chain_check_child(&chain, base, base, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "another name"));
+	assert_int_equal(snap_chain_place(&chain, to), -1);
+	snprintf(to, sizeof(to), "%s/./one", f->path);
+	assert_int_equal(snap_chain_place(&chain, to), 1);
+	assert_int_equal(snap_chain_check_child(&chain, base, to, &err), -EINVAL);
+	snprintf(link_name, sizeof(link_name), "%s/link", f->path);
+	assert_int_equal(symlink("one", link_name), 0);
+	assert_int_equal(snap_chain_check_child(&chain, base, link_name, &err), -EINVAL);
+
+	snprintf(other, sizeof(other), "%s/folder", f->path);
+	assert_int_equal(mkdir(other, 0700), 0);
+	snprintf(to, sizeof(to), "%s/folder/new", f->path);
+	assert_int_equal(snap_chain_check_child(&chain, base, to, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "same folder"));
+	snprintf(to, sizeof(to), "%s/nowhere/new", f->path);
+	assert_int_equal(snap_chain_check_child(&chain, base, to, &err), -ENOENT);
+	/* A name that nobody would look at when the new file is opened; a chain that would be too long. */
+	snprintf(to, sizeof(to), "%s/new", f->path);
+	snprintf(other, sizeof(other), "%s/.two", f->path);
+	assert_int_equal(snap_chain_check_child(&chain, other, to, &err), -EINVAL);
+	assert_int_equal(
+		snap_chain_check_child(&(struct snap_chain){.n = SNAP_CHAIN_MAX}, base, to, &err),
+		-EINVAL);
+	snap_chain_close(&chain);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test_setup_teardown(test_three, setup, teardown),
 	cmocka_unit_test_setup_teardown(test_missing, setup, teardown),
+	cmocka_unit_test_setup_teardown(test_damaged_parent, setup, teardown),
 	cmocka_unit_test_setup_teardown(test_circle, setup, teardown),
 	cmocka_unit_test_setup_teardown(test_other_machine, setup, teardown),
+	cmocka_unit_test_setup_teardown(test_child, setup, teardown),
 };
 
 UNIT_MAIN(tests)

@@ -10,9 +10,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "vm/memory.h"
+#include "vm/presence.h"
 
 #define VM_FD 5000 /* no real one */
 #define MIB   0x100000ull
@@ -378,6 +380,58 @@ static void sealed(void **state)
 	assert_int_equal(mem_seal(&mem, &err), 1);
 }
 
+/* In a fork: the pages of the bank that are present, or -1. */
+static int present_in_fork(const struct mem_bank *bank)
+{
+	pid_t child = fork();
+	int status;
+
+	assert_true(child >= 0);
+	if (!child) {
+		struct presence presence;
+		uint64_t bits = 0;
+
+		if (mem_presence(&mem, bank, &presence, &err) ||
+		    presence_get(&presence, 0, 8 * mem.page_size, &bits, &err))
+			_exit(255);
+		presence_release(&presence);
+		_exit((int)bits);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status) == 255 ? -1 : WEXITSTATUS(status);
+}
+
+/*
+ * A fork finds what is in the shared memory of a hugetlbfs bank, whose page table it has no copy of. Any shared mapping is like
+ * that, and needs no huge pages.
+ */
+static void presence_in_a_fork(void **state)
+{
+	struct mem_bank *bank = &mem.banks[0];
+
+	(void)state;
+	bank->spec =
+		(struct mem_spec){.name = "ram", .size = 8 * mem.page_size, .backing = MEM_HUGETLB};
+	bank->fd = memfd_create("shared", MFD_CLOEXEC);
+	assert_true(bank->fd >= 0);
+	assert_int_equal(ftruncate(bank->fd, bank->spec.size), 0);
+	bank->host = mmap(NULL, bank->spec.size, PROT_READ | PROT_WRITE, MAP_SHARED, bank->fd, 0);
+	assert_ptr_not_equal(bank->host, MAP_FAILED);
+	madvise(bank->host, bank->spec.size, MADV_NOHUGEPAGE);
+	bank->shared = true;
+	mem.n = 1;
+	bank->host[1 * mem.page_size] = 1;
+	bank->host[6 * mem.page_size] = 1;
+
+	assert_int_equal(present_in_fork(bank), 0); /* control: it knows nothing of itself */
+	assert_int_equal(mem_before_fork(&mem, &err), 0);
+	assert_int_equal(present_in_fork(bank), 1 << 1 | 1 << 6);
+	mem_after_fork(&mem);
+	assert_int_equal(mem.pagemap, -1);
+	assert_int_equal(present_in_fork(bank), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 static const struct CMUnitTest tests[] = {
@@ -393,6 +447,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(broken_mappings_are_found),
 	TEST(missing_tags_are_found),
 	TEST(sealed),
+	TEST(presence_in_a_fork),
 };
 
 UNIT_MAIN(tests)
