@@ -68,6 +68,10 @@ int compat_decode(struct rbuf *in, struct compat *c, struct err *err)
 {
 	memset(c, 0, sizeof(*c));
 	rbuf_str(in, c->kernel, sizeof(c->kernel));
+	/* It is shown as it is: a stranger's file is not to command a terminal. */
+	for (char *at = c->kernel; *at; at++)
+		if (*at < ' ' || *at > '~')
+			*at = '?';
 	c->midr = rbuf_u64(in);
 	c->page_size = rbuf_u32(in);
 	c->mte = rbuf_u8(in);

@@ -30,7 +30,7 @@ enum record_type {
 	RECORD_ITS = 5,
 	RECORD_CLOCK = 6, /* counter and wall clock at the moment of the pause */
 	RECORD_DEVICE =
-		7, /* payload: str name, then the fields of its state_desc; instance: place in the board's order */
+		7, /* payload: str name, u16 version, fields of its state_desc; instance: place in the board's order */
 	RECORD_CONTROL = 8, /* paused or not */
 };
 
