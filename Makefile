@@ -36,7 +36,10 @@ OBJS := $(SRCS:%.c=$(B)/obj/%.o)
 # --- how --------------------------------------------------------------------------------------------------------
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror
 HARDEN   := -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2
-OPT      ?= -O2 -g
+# Small: what is mapped of it is most of what a VM costs beside its guest. What runs once a page is fast instead.
+OPT      ?= -Os -g
+FAST     := arm/tags-ldg arm/tags state/tagcode state/checksum vm/presence migrate/ram-save migrate/ram-load migrate/ram-pages \
+	migrate/ram-send migrate/ram-receive
 LKVM_CPPFLAGS := -D_GNU_SOURCE -DLKVM_VERSION=\"$(VERSION)\" -Iinclude
 # Nothing here unwinds its stack, and the tables for it would be mapped: a debugger has its own.
 SMALL    := -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -fno-unwind-tables
@@ -56,6 +59,8 @@ $(B)/.link.%:
 $(B)/obj/%.o: %.c Makefile $(B)/.libs-found
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(LKVM_CPPFLAGS) $(CPPFLAGS) $(LKVM_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(FAST:%=$(B)/obj/%.o): LKVM_CFLAGS += -O2
 
 -include $(OBJS:.o=.d)
 
