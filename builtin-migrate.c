@@ -13,7 +13,6 @@
 #include "cli.h"
 #include "migrate/source.h"
 #include "migrate/transport.h"
-#include "util/io.h"
 #include "util/json.h"
 #include "vm/control.h"
 
@@ -206,11 +205,8 @@ int cmd_migrate(int argc, char **argv)
 	struct err err = ERR_INIT;
 	struct transport t;
 	bool help = false;
-	int nargs, rc;
+	int nargs;
 
-	rc = io_fill_std_fds();
-	if (rc)
-		return err_sys(&err, rc, "standard descriptors"), builtin_failed("migrate", &err);
 	if (opt_parse(&verb_migrate, argc, argv, &opts, &nargs, &help, &err))
 		return builtin_usage("migrate", &err);
 	if (help)
