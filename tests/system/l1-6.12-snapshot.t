@@ -1,0 +1,4 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# The main kernel, in an L1 beside that of l1-6.12.t: two processors have something to do.
+exec "$(dirname "$0")/suite" --kernel 6.12 --name 6.12-snapshot --like 'snapshot-*' "$@"
