@@ -84,6 +84,31 @@ goes_well()
 	check "$words${*:+ }$*: $(bare_summary <"$to.tap")" bare_judge "$to"
 }
 
+# --- what a host cannot restore ---
+# damaged NAME [FILE]: a copy of the snapshot (good) with a wrong byte in its memory: who reads it would speak of that.
+damaged()
+{
+	cp "${2:-good}" "$1"
+	# shellcheck disable=SC2046 # two words
+	set -- "$1" $("$B/spoil" ram "$1")
+	printf x | dd of="$1" bs=1 seek=$(($2 + $3 / 2)) conv=notrunc 2>/dev/null
+}
+
+# cannot_run FILE REGEX...: restore and --check both say it, in so many lines of reasons, and nothing of memory; nothing is left.
+cannot_run()
+{
+	local file=$1 code=0 check=0 regex
+
+	shift
+	timeout -s KILL 60 "$B/lkvm" restore "$file" --name "$CASE-bad" --paused </dev/null >out 2>err || code=$?
+	"$B/lkvm" snapshot info "$file" --check </dev/null >info 2>check.err || check=$?
+	is "$code $check" "1 1" || return 1
+	for regex; do
+		says err "$regex" && says check.err "$regex" || return 1
+	done
+	not grep -E 'bank|checksum' err check.err && gone bad
+}
+
 # --- what a VM does ---
 # grows NAME WORD MORE: so many more lines "WORD N" than now; numbers count on.
 lines_of()
