@@ -6,7 +6,7 @@
 . /share/tests/system/snapshot-lib.sh
 . /share/tests/system/bare.sh
 
-plan 35
+plan 38
 away=4    # seconds between save and restore
 lines=700 # that the guest says on its UART: half a millisecond a byte
 [ "$FULL" = 0 ] || away=20
@@ -83,6 +83,10 @@ ended t 20
 sleep $away
 restore keep t.snap --clock keep
 check "--clock keep: goes on" wait_for 10 has_lines keep clock 20
+restore lazy-keep t.snap --clock keep --lazy
+check "--clock keep --lazy: goes on" wait_for 10 has_lines lazy-keep clock 20
+ctl stop lazy-keep
+ended lazy-keep 10
 restore advance t.snap --clock advance
 check "--clock advance: goes on" wait_for 10 has_lines advance clock 20
 ctl stop keep
@@ -92,6 +96,8 @@ ended advance 10
 elapsed=$((($(now) - left) / 100 + 1))
 check "--clock keep: no time passed" within "$(jump t.out keep.out 2)" 0 $((away * 500000))
 check "--clock keep: nor by the RTC" within "$(jump t.out keep.out 3)" 0 $((away / 2))
+check "--clock keep --lazy: no time passed" within "$(jump t.out lazy-keep.out 2)" 0 $((away * 500000))
+check "--clock keep --lazy: nor by the RTC" within "$(jump t.out lazy-keep.out 3)" 0 $((away / 2))
 check "--clock advance: the time that passed, $away s and more" within "$(jump t.out advance.out 2)" $((away * 1000000)) $((elapsed * 1000000))
 check "--clock advance: by the RTC too" within "$(jump t.out advance.out 3)" $((away - 1)) $((elapsed + 1))
 
