@@ -93,6 +93,12 @@ int mem_lazy_complete(const struct mem *mem, uint32_t index, int fd, struct err 
 
 	if (ioctl(fd, UFFDIO_UNREGISTER, &all) < 0)
 		return err_sys(err, -errno, "%s: userfaultfd cannot be ended", bank->spec.name);
+	/*
+	 * That wakes who waits, but before it locks the mapping: a fault that holds the mapping's own lock (Linux 6.7 and
+	 * later) can come to wait in between, and nobody would ever serve it. Now none can come any more.
+	 */
+	if (ioctl(fd, UFFDIO_WAKE, &all) < 0)
+		return err_sys(err, -errno, "%s: userfaultfd cannot be ended", bank->spec.name);
 	return 0;
 }
 

@@ -441,6 +441,7 @@ int main(void)
 		return 0;
 	}
 	close(fd);
+	alarm(120); /* who is not served waits for ever */
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
 }
