@@ -135,6 +135,18 @@ unharmed()
 	not grep -aE 'BUG: |Oops|Kernel panic|WARNING: |WRONG' "$W/$1.out"
 }
 
+# fallen NAME WORD: a guest without its tags. Its kernel reports that, or, where the report itself meets a wrong tag, says
+# nothing more: no line of WORD in a time in which one that is well says several.
+fallen()
+{
+	local was
+
+	wait_for 10 says "$1.out" 'BUG: |Kernel panic|Oops|WRONG|={40}' && return
+	was=$(lines_of "$1" "$2")
+	sleep 20
+	is "$(lines_of "$1" "$2")" "$was"
+}
+
 # The saved file and nothing besides it is in that folder.
 no_litter()
 {

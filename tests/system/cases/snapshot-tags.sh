@@ -38,7 +38,7 @@ for mode in $modes; do
 		check "control: a snapshot without its tags" snapshot "$last" bare --drop-tags --stop
 		ended "$last" 20
 		restore bare bare
-		check "control: something notices" wait_for 60 says bare.out 'WRONG|BUG: |Kernel panic|Oops'
+		check "control: something notices" fallen bare tagpattern
 		ctl stop bare || :
 		check "control: it ends" ended bare 20
 	else
