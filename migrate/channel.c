@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "util/clock.h"
 #include "util/io.h"
 
 #define NS_PER_S  1000000000ull
@@ -59,18 +60,10 @@ void channel_cancel(struct channel *ch)
 	(void)n;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * NS_PER_S + ts.tv_nsec;
-}
-
 void channel_limit(struct channel *ch, uint64_t rate)
 {
 	ch->rate = rate;
-	ch->rate_since_ns = now_ns();
+	ch->rate_since_ns = clock_now_ns();
 	ch->rate_bytes = 0;
 }
 
@@ -151,7 +144,7 @@ static int keep_rate(struct channel *ch, size_t len)
 
 	if (!ch->rate)
 		return 0;
-	now = now_ns();
+	now = clock_now_ns();
 	ch->rate_bytes += len;
 	due = ch->rate_since_ns + (unsigned __int128)ch->rate_bytes * NS_PER_S / ch->rate;
 	/* Time in which nothing was sent is not made up for later. */
@@ -277,7 +270,7 @@ int channel_receive(struct channel *ch, uint32_t *type, struct rbuf *payload, st
 
 void channel_abort(struct channel *ch, int code, const char *why)
 {
-	uint64_t until = now_ns() + LINGER_MS * 1000000ull;
+	uint64_t until = clock_now_ns() + LINGER_MS * 1000000ull;
 	uint8_t rest[4096];
 
 	stream_abort_encode(channel_begin(ch, STREAM_ABORT), code, why);
@@ -287,7 +280,7 @@ void channel_abort(struct channel *ch, int code, const char *why)
 	ch->out_number++;
 	/* Closing a socket in which something is unread would take the words away from who reads them. */
 	shutdown(ch->wfd, SHUT_WR);
-	while (now_ns() < until && !wait_for(ch, ch->rfd, POLLIN, LINGER_MS, true) &&
+	while (clock_now_ns() < until && !wait_for(ch, ch->rfd, POLLIN, LINGER_MS, true) &&
 	       io_read_some(ch->rfd, rest, sizeof(rest)) > 0)
 		;
 }

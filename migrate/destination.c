@@ -10,6 +10,7 @@
 #include "migrate/ram-move.h"
 #include "migrate/state.h"
 #include "state/course.h"
+#include "util/clock.h"
 #include "vm/fault.h"
 #include "vm/vm.h"
 
@@ -40,14 +41,6 @@ struct destination {
 	struct err answer_err;
 	bool leaving;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
 
 static void happened(struct destination *d, unsigned int event)
 {
@@ -229,7 +222,7 @@ static int run(struct destination *d, struct err *err)
 		return rc;
 	happened(d, STREAM_COMMIT);
 	d->told = true;
-	wbuf_u64(channel_begin(&d->ch, STREAM_RUNNING), now_ns() - d->paused_ns);
+	wbuf_u64(channel_begin(&d->ch, STREAM_RUNNING), clock_now_ns() - d->paused_ns);
 	if (channel_send(&d->ch, &line))
 		log_line(
 			&d->vm->log, LOG_WARNING,
@@ -258,7 +251,7 @@ static int act(struct destination *d, uint32_t type, struct rbuf *payload, struc
 		wbuf_u32(channel_begin(&d->ch, STREAM_SEEN), round);
 		return channel_send(&d->ch, err);
 	case STREAM_PAUSED:
-		d->paused_ns = now_ns();
+		d->paused_ns = clock_now_ns();
 		return stream_nothing_decode(payload, err);
 	case STREAM_STATE:
 		return take_state(d, payload, err);

@@ -7,6 +7,7 @@
 
 #include "migrate/ram-pages.h"
 #include "migrate/ram.h"
+#include "util/clock.h"
 #include "util/share.h"
 #include "vm/presence.h"
 
@@ -49,14 +50,6 @@ void ram_describe(const struct mem *mem, struct snap_info *info)
 	}
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * NS_PER_S + ts.tv_nsec;
-}
-
 /* @due: how long after the start so much may have been gone through. */
 static int report(struct saver *s, uint64_t bytes, uint64_t *due_ns)
 {
@@ -81,7 +74,7 @@ static int account(struct saver *s, uint64_t bytes, struct err *err)
 	uint64_t due, gone = 0, ignored;
 	int rc = report(s, bytes, &due);
 
-	while (!rc && s->save->rate && (gone = now_ns() - s->started_ns) < due) {
+	while (!rc && s->save->rate && (gone = clock_now_ns() - s->started_ns) < due) {
 		struct timespec nap = {.tv_nsec = NAP_NS};
 
 		if (due - gone < NAP_NS)
@@ -235,7 +228,7 @@ int ram_save(const struct ram_save *save, struct err *err)
 	s->save = save;
 	s->chunk_bytes = SNAP_CHUNK_PAGES * save->mem->page_size;
 	s->tag_bytes = save->mem->sidecar ? save->mem->page_size / 32 : 0;
-	s->started_ns = now_ns();
+	s->started_ns = clock_now_ns();
 	pthread_mutex_init(&s->lock, NULL);
 	for (uint32_t i = 0; i < save->mem->n; i++)
 		s->total += save->mem->banks[i].spec.size;

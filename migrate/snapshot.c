@@ -16,6 +16,7 @@
 #include "migrate/saver.h"
 #include "migrate/state.h"
 #include "migrate/tag-copy.h"
+#include "util/clock.h"
 #include "vm/arch.h"
 #include "vm/vm.h"
 
@@ -32,14 +33,6 @@ struct snapshot_job {
 	struct snapshot_result result;
 };
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
-
 /* The bytes that are in a UART's buffers go on from the file, not here as well. */
 static void hold_serial(struct snapshot_job *job, bool hold)
 {
@@ -55,14 +48,14 @@ static void let_go(struct snapshot_job *job)
 	hold_serial(job, false);
 	job->holds_pause = false;
 	vm_resume(job->vm);
-	job->result.pause_ns = now_ns() - job->paused_at;
+	job->result.pause_ns = clock_now_ns() - job->paused_at;
 }
 
 /* A VM that is to end does not run again: what it did would be lost, and be seen outside all the same. */
 static void keep_paused(struct snapshot_job *job)
 {
 	job->holds_pause = false;
-	job->result.pause_ns = now_ns() - job->paused_at;
+	job->result.pause_ns = clock_now_ns() - job->paused_at;
 }
 
 /* The child is gone or going. */
@@ -244,7 +237,7 @@ int snapshot_start(struct vm *vm, const struct snapshot_request *req,
 	job->vm = vm;
 	job->req = *req;
 	job->events = *events;
-	job->paused_at = now_ns();
+	job->paused_at = clock_now_ns();
 	vm_pause(vm);
 	job->holds_pause = true;
 	hold_serial(job, true);

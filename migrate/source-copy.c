@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "migrate/source-job.h"
+#include "util/clock.h"
 #include "vm/memory-log.h"
 
 #define NS_PER_MS 1000000ull
@@ -35,7 +36,7 @@ static int do_throttle(struct source_job *job, struct err *err)
 /* One pass, and the destination has placed all of it. */
 static int copy_round(struct source_job *job, uint32_t round, uint64_t *took_ns, struct err *err)
 {
-	uint64_t start = source_now_ns(), bytes = job->ch.sent_bytes;
+	uint64_t start = clock_now_ns(), bytes = job->ch.sent_bytes;
 	struct ram_progress before, after;
 	struct rbuf payload;
 	uint32_t seen = 0;
@@ -58,7 +59,7 @@ static int copy_round(struct source_job *job, uint32_t round, uint64_t *took_ns,
 		return rc;
 	source_happened(job, STREAM_SEEN);
 	ram_sender_progress(job->sender, &after);
-	*took_ns = source_now_ns() - start + 1;
+	*took_ns = clock_now_ns() - start + 1;
 	after.counts.pages -= before.counts.pages;
 	if (after.counts.pages >= FEW_PAGES || !job->page_rate)
 		job->page_rate = (unsigned __int128)(after.counts.pages + 1) *
@@ -82,7 +83,7 @@ static void note_round(struct source_job *job, uint32_t round, uint64_t remainin
 /* Whether to stop the guest now; -ETIME when it took too long already. */
 static int enough(const struct source_job *job, uint32_t round, struct err *err)
 {
-	uint64_t elapsed = source_now_ns() - job->started_ns;
+	uint64_t elapsed = clock_now_ns() - job->started_ns;
 
 	if (job->status.expected_ns <= job->req.downtime_ms * NS_PER_MS ||
 	    round >= SOURCE_MAX_ROUNDS)

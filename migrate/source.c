@@ -10,19 +10,12 @@
 
 #include "migrate/ram.h"
 #include "migrate/state.h"
+#include "util/clock.h"
 #include "vm/fault.h"
 #include "vm/memory-log.h"
 #include "vm/vm.h"
 
 #define NS_PER_S 1000000000ull
-
-uint64_t source_now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * NS_PER_S + ts.tv_nsec;
-}
 
 /* ---- on the loop's thread ---- */
 
@@ -49,7 +42,7 @@ static int do_stand(struct source_job *job, struct err *err)
 	int rc;
 
 	throttle_set(&job->throttle, 0);
-	job->stands_ns = source_now_ns();
+	job->stands_ns = clock_now_ns();
 	vm_pause(job->vm);
 	job->stands = true;
 	hold_serial(job->vm, true);
@@ -281,7 +274,7 @@ static int commit(struct source_job *job, struct err *err)
 	source_happened(job, STREAM_RUNNING);
 	pthread_mutex_lock(&job->lock);
 	job->status.their_downtime_ns = their_ns;
-	job->status.downtime_ns = source_now_ns() - job->stands_ns;
+	job->status.downtime_ns = clock_now_ns() - job->stands_ns;
 	pthread_mutex_unlock(&job->lock);
 	return 0;
 }
@@ -337,7 +330,7 @@ static void refresh(struct source_job *job, struct source_status *status)
 		status->remaining = progress.remaining;
 	}
 	status->sent_bytes = __atomic_load_n(&job->ch.sent_bytes, __ATOMIC_RELAXED);
-	status->elapsed_ns = source_now_ns() - job->started_ns;
+	status->elapsed_ns = clock_now_ns() - job->started_ns;
 }
 
 static void *thread_main(void *arg)
@@ -396,7 +389,7 @@ int source_start(struct vm *vm, const struct source_request *req, int fd,
 	job->vm = vm;
 	job->req = *req;
 	job->events = *events;
-	job->started_ns = source_now_ns();
+	job->started_ns = clock_now_ns();
 	job->status.phase = SOURCE_PHASE_CONNECTING;
 	wbuf_init(&job->compat, SNAP_MAX_STATE);
 	wbuf_init(&job->config, SNAP_MAX_STATE);

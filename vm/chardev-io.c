@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "util/clock.h"
 #include "util/io.h"
 #include "vm/chardev-impl.h"
 
@@ -34,14 +35,6 @@ void chardev_hurry(struct chardev *c)
 	event_timer_arm(&c->timer, 0);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec t = {0};
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 * NS_PER_MS + (uint64_t)t.tv_nsec;
-}
-
 /* Lock held. */
 static void collect(struct chardev *c)
 {
@@ -49,8 +42,8 @@ static void collect(struct chardev *c)
 		return;
 	c->tx_armed = true;
 	if (!c->hurry)
-		event_timer_arm(&c->timer,
-				now_ns() - c->tx_last < TX_QUIET_NS ? TX_DELAY_NS : TX_SOON_NS);
+		event_timer_arm(&c->timer, clock_now_ns() - c->tx_last < TX_QUIET_NS ? TX_DELAY_NS
+										     : TX_SOON_NS);
 }
 
 void chardev_tx_waiting(struct chardev *c)
@@ -183,7 +176,7 @@ void chardev_output(struct chardev *c, bool all)
 		}
 		chardev_lock(c);
 		c->port->tx_done(c->dev, (size_t)done);
-		c->tx_last = now_ns();
+		c->tx_last = clock_now_ns();
 		chardev_unlock(c);
 		total += (size_t)done;
 		must = (size_t)done < n;

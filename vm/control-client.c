@@ -10,22 +10,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "util/clock.h"
 #include "vm/control-dir.h"
 #include "vm/control-wire.h"
 
 #define RETRY_MS 20
 
-uint64_t control_now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 static uint64_t seconds_from_now(unsigned int seconds)
 {
-	return control_now_ns() + seconds * 1000000000ull;
+	return clock_now_ns() + seconds * 1000000000ull;
 }
 
 static void nap(void)
@@ -41,7 +34,7 @@ static int wait_for(int fd, short events, uint64_t deadline)
 	struct pollfd p = {.fd = fd, .events = events};
 
 	for (;;) {
-		uint64_t now = control_now_ns();
+		uint64_t now = clock_now_ns();
 		int rc, ms;
 
 		if (now >= deadline)
@@ -231,7 +224,7 @@ static int connect_vm(const char *name, uint64_t deadline, struct control_folder
 		*out = control_folder_connect(f, file);
 		if (*out >= 0)
 			return 0;
-		if (*out != -EAGAIN || control_now_ns() >= deadline) {
+		if (*out != -EAGAIN || clock_now_ns() >= deadline) {
 			rc = *out;
 			break;
 		}
@@ -326,7 +319,7 @@ int control_stop(const char *name, unsigned int seconds, struct err *err)
 	if (!rc) {
 		rc = wait_for_end(fd, deadline);
 		while (!rc && !has_gone(&f, file, &was)) {
-			if (control_now_ns() >= deadline)
+			if (clock_now_ns() >= deadline)
 				rc = -ETIMEDOUT;
 			nap();
 		}

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "util/clock.h"
 #include "vm/arch.h"
 #include "vm/control-wire.h"
 #include "vm/vm.h"
@@ -59,7 +60,7 @@ static int do_stat(struct vm *vm, struct wbuf *out)
 	struct control_stat stat = {0};
 
 	get_info(vm, &stat.info);
-	stat.uptime_ns = control_now_ns() - vm->started_ns;
+	stat.uptime_ns = clock_now_ns() - vm->started_ns;
 	stat.boots = vm->boots;
 	stat.backing = backing(vm);
 	if (control_memory_read(vm, &memory))

@@ -8,6 +8,7 @@
  * ever moves away, being early costs a look and nothing else.
  */
 #include "vm/control.h"
+#include "util/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -57,7 +58,7 @@ static void timer_for(struct control_server *server, uint64_t at)
 
 	if (at >= server->timer_at)
 		return;
-	now = control_now_ns();
+	now = clock_now_ns();
 	event_timer_arm(&server->timer, at > now ? at - now : 0);
 	server->timer_at = at;
 }
@@ -132,7 +133,7 @@ static bool client_send(struct client *c)
 	wbuf_release(&c->out);
 	control_frame_release(&c->in);
 	c->sent = 0;
-	c->since = control_now_ns();
+	c->since = clock_now_ns();
 	event_change(loop, &c->source, EPOLLIN);
 	return true;
 }
@@ -168,7 +169,7 @@ static void client_request(struct client *c)
 	c->passed = -1;
 	(void)control_handle(vm, c->in.h.type, c->in.payload, c->in.h.length, &c->out);
 	forget_passed(&vm->passed_fd);
-	c->since = control_now_ns();
+	c->since = clock_now_ns();
 	if (c->out.error)
 		client_drop(c); /* no memory for a reply */
 	else
@@ -258,7 +259,7 @@ static int client_add(struct control_server *server, unsigned int slot, int fd)
 		return -ENOMEM;
 	c->server = server;
 	c->passed = -1;
-	c->since = control_now_ns();
+	c->since = clock_now_ns();
 	c->source = (struct event_source){.fd = fd, .ready = client_ready, .ctx = c};
 	control_frame_init(&c->in, CONTROL_MAX_REQUEST);
 	rc = event_add(&server->vm->loop, &c->source, EPOLLIN);
@@ -305,7 +306,7 @@ static bool find_slot(struct control_server *server, unsigned int *slot)
 			return true;
 	victim = oldest(server);
 	due = victim->since + server->limits.grace_ns;
-	if (control_now_ns() < due) {
+	if (clock_now_ns() < due) {
 		stop_accepting(server, due);
 		return false;
 	}
@@ -328,7 +329,7 @@ static void listener_ready(struct event_source *source, uint32_t events)
 	if (fd < 0) {
 		/* Else the loop would be told of the same connection again at once, and for ever. */
 		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-			stop_accepting(server, control_now_ns() + ACCEPT_NAP_NS);
+			stop_accepting(server, clock_now_ns() + ACCEPT_NAP_NS);
 		return;
 	}
 	if (!peer_allowed(fd)) {
@@ -343,7 +344,7 @@ static void listener_ready(struct event_source *source, uint32_t events)
 static void timer_expired(struct event_timer *timer)
 {
 	struct control_server *server = timer->ctx;
-	uint64_t now = control_now_ns(), next = NEVER;
+	uint64_t now = clock_now_ns(), next = NEVER;
 
 	server->timer_at = NEVER;
 	if (!server->accepting && now >= server->accept_at)

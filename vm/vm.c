@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "vm/vm.h"
+#include "util/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -76,14 +77,6 @@ static int open_serial(struct vm *vm, struct err *err)
 	return 0;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
-
 static void init_fields(struct vm *vm, const struct vm_config *config)
 {
 	memset(vm, 0, sizeof(*vm));
@@ -97,7 +90,7 @@ static void init_fields(struct vm *vm, const struct vm_config *config)
 	pthread_cond_init(&vm->changed, NULL);
 	vm->kvm_fd = vm->fd = vm->signals.fd = vm->end_kick.source.fd = vm->loop.epfd = -1;
 	vm->mem.vm_fd = vm->passed_fd = -1;
-	vm->started_ns = now_ns();
+	vm->started_ns = clock_now_ns();
 	device_list_init(&vm->devices);
 }
 

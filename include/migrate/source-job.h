@@ -43,7 +43,6 @@ struct source_job {
 };
 
 /* All on the job's thread. */
-uint64_t source_now_ns(void);
 void source_happened(struct source_job *job, unsigned int event);
 void source_set_phase(struct source_job *job, enum source_phase phase);
 /* Has the loop's thread do it. -ECANCELED when the loop does not run any more. */

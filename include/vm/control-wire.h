@@ -143,9 +143,7 @@ int control_server_open_limits(struct vm *vm, const struct control_limits *limit
 
 /* --- Client (vm/control-client.c) --- */
 
-uint64_t control_now_ns(void); /* CLOCK_MONOTONIC */
-
-/* One request and its reply on a non-blocking socket, until @deadline (control_now_ns()). As control_call(). */
+/* One request and its reply on a non-blocking socket, until @deadline (clock_now_ns()). As control_call(). */
 int control_exchange(int fd, enum control_type type, const struct wbuf *payload, struct wbuf *reply,
 		     uint64_t deadline, struct err *err);
 

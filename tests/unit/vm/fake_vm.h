@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "util/clock.h"
 #include "vm/arch.h"
 #include "vm/control-wire.h"
 #include "vm/vm.h"
@@ -131,7 +132,7 @@ static inline void fake_init(struct fake_vm *f, const char *name)
 	f->vm.config.mte = true;
 	f->vm.vcpus = f->vcpus;
 	f->vm.boots = 1;
-	f->vm.started_ns = control_now_ns();
+	f->vm.started_ns = clock_now_ns();
 	f->vm.end_kick.source.fd = -1;
 	f->vm.loop.epfd = -1;
 	log_init(&f->vm.log, STDERR_FILENO, LOG_ERROR);

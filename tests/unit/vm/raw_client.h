@@ -44,7 +44,7 @@ static inline int teardown(void **state)
 
 static inline uint64_t ms_since(uint64_t start)
 {
-	return (control_now_ns() - start) / MS;
+	return (clock_now_ns() - start) / MS;
 }
 
 static inline void nap_ms(unsigned int ms)
@@ -153,7 +153,7 @@ static inline bool raw_closed(int fd)
 /* A good client gets its answer, and soon. */
 static inline void assert_serves(const struct fixture *x)
 {
-	uint64_t start = control_now_ns();
+	uint64_t start = clock_now_ns();
 	struct err err = ERR_INIT;
 	struct wbuf reply;
 

@@ -76,7 +76,7 @@ static int exchange(struct fixture *x, const void *bytes, size_t len, unsigned i
 	x->reply.len = 0;
 	if (len)
 		assert_int_equal(send(x->theirs, bytes, len, MSG_NOSIGNAL), len);
-	return control_exchange(x->ours, CONTROL_INFO, NULL, &x->reply, control_now_ns() + ms * MS,
+	return control_exchange(x->ours, CONTROL_INFO, NULL, &x->reply, clock_now_ns() + ms * MS,
 				&x->err);
 }
 
@@ -170,7 +170,7 @@ static void body_where_none_belongs(void **state)
 
 	assert_int_equal(send(x->theirs, m.bytes, m.len, 0), m.len);
 	assert_int_equal(control_exchange(x->ours, CONTROL_PAUSE, NULL, NULL,
-					  control_now_ns() + 5000 * MS, &x->err),
+					  clock_now_ns() + 5000 * MS, &x->err),
 			 -EBADMSG);
 }
 
@@ -217,12 +217,12 @@ static void *trickle(void *arg)
 static void a_trickle_does_not_prolong(void **state)
 {
 	struct fixture *x = *state;
-	uint64_t start = control_now_ns();
+	uint64_t start = clock_now_ns();
 	pthread_t thread;
 
 	assert_int_equal(pthread_create(&thread, NULL, trickle, &x->theirs), 0);
 	assert_int_equal(exchange(x, NULL, 0, 300), -ETIMEDOUT);
-	assert_in_range((control_now_ns() - start) / MS, 290, 8000);
+	assert_in_range((clock_now_ns() - start) / MS, 290, 8000);
 	shutdown(x->ours, SHUT_RDWR);
 	pthread_join(thread, NULL);
 }
@@ -239,7 +239,7 @@ static void server_that_does_not_read(void **state)
 	wbuf_init(&payload, CONTROL_MAX_REQUEST);
 	wbuf_bytes(&payload, page, CONTROL_MAX_REQUEST);
 	assert_int_equal(control_exchange(x->ours, CONTROL_SYSRQ, &payload, NULL,
-					  control_now_ns() + 50 * MS, &x->err),
+					  clock_now_ns() + 50 * MS, &x->err),
 			 -ETIMEDOUT);
 	wbuf_release(&payload);
 }
@@ -262,10 +262,10 @@ static void stop_says_when_it_did_not(void **state)
 
 	assert_int_equal(fake_start(&x->f, "alpha", NULL), 0);
 	x->f.stubborn = true;
-	start = control_now_ns();
+	start = clock_now_ns();
 	assert_int_equal(control_stop("alpha", 1, &x->err), -ETIMEDOUT);
 	assert_string_equal(x->err.msg, "alpha: was told to stop but still runs after 1 s");
-	assert_in_range((control_now_ns() - start) / MS, 990, 9000);
+	assert_in_range((clock_now_ns() - start) / MS, 990, 9000);
 	fake_end(&x->f);
 }
 

@@ -110,7 +110,7 @@ static void half_a_message_is_dropped(void **state)
 	uint64_t start;
 
 	assert_int_equal(fake_start(&x->f, "alpha", &hasty), 0);
-	start = control_now_ns();
+	start = clock_now_ns();
 	half = raw_connect(x);
 	raw_send(half, "LKVC\1\0", 6);
 	silent = raw_connect(x);
@@ -118,7 +118,7 @@ static void half_a_message_is_dropped(void **state)
 	assert_true(raw_closed(silent));
 	assert_in_range(ms_since(start), 150, BOUND_MS);
 	/* One that came and was refused goes at once, not when its time is over. */
-	start = control_now_ns();
+	start = clock_now_ns();
 	refused = raw_connect(x);
 	raw_send(refused, "rubbish rubbish", 15);
 	while (!raw_closed(refused))
@@ -140,7 +140,7 @@ static void trickle_does_not_prolong(void **state)
 	int fd;
 
 	assert_int_equal(fake_start(&x->f, "alpha", &second), 0);
-	start = control_now_ns();
+	start = clock_now_ns();
 	fd = raw_connect(x);
 	/* The header announces a payload, which comes at 20 bytes a second. */
 	raw_send(fd, "LKVC\1\0\1\0\0\4\0\0", CONTROL_HEADER);
@@ -235,7 +235,7 @@ static void garbage_storm(void **state)
 		close(fd);
 	}
 	assert_serves(x);
-	for (uint64_t start = control_now_ns(); open_fds() > before;) {
+	for (uint64_t start = clock_now_ns(); open_fds() > before;) {
 		assert_in_range(ms_since(start), 0, 10000);
 		nap_ms(20);
 	}
