@@ -132,9 +132,9 @@ wait_for()
 }
 
 # --- VMs ----------------------------------------------------------------------------------------------------------
-# vm NAME OPTION...: starts `lkvm run` in the background. Its stdin is $IN (default /dev/null); the files of the VM are
-# $W/NAME.out, .err, .pid and, once it has ended, .status.
-vm()
+# start NAME VERB...: starts `lkvm VERB...` in the background, a VM of that name. Its stdin is $IN (default /dev/null); its files
+# are $W/NAME.out, .err, .pid and, once it has ended, .status.
+start()
 {
 	local name="$1"
 
@@ -149,7 +149,7 @@ vm()
 			exec 3<"${IN:-/dev/null}"
 		fi
 		# 3, since stdin of a command in the background is /dev/null.
-		"$B/lkvm" run --name "$CASE-$name" "$@" <&3 3<&- >"$W/$name.out" 2>"$W/$name.err" &
+		"$B/lkvm" "$@" <&3 3<&- >"$W/$name.out" 2>"$W/$name.err" &
 		echo $! >"$W/$name.pid.new"
 		mv "$W/$name.pid.new" "$W/$name.pid"
 		code=0
@@ -158,6 +158,15 @@ vm()
 		mv "$W/$name.status.new" "$W/$name.status"
 	) </dev/null >/dev/null 2>&1 &
 	wait_for 10 test -s "$W/$name.pid"
+}
+
+# vm NAME OPTION...: `lkvm run`.
+vm()
+{
+	local name="$1"
+
+	shift
+	start "$name" run --name "$CASE-$name" "$@"
 }
 
 # monitor NAME OPTION...: the guest of guest/monitor.c in the background, ready for keys.

@@ -9,24 +9,7 @@ restore()
 	local name="$1" file="$2"
 
 	shift 2
-	rm -f "$W/$name.status" "$W/$name.pid"
-	: >"$W/$name.out"
-	: >"$W/$name.err"
-	(
-		if [ -p "${IN:-}" ]; then
-			exec 3<>"$IN"
-		else
-			exec 3<"${IN:-/dev/null}"
-		fi
-		"$B/lkvm" restore "$file" --name "$CASE-$name" "$@" <&3 3<&- >"$W/$name.out" 2>"$W/$name.err" &
-		echo $! >"$W/$name.pid.new"
-		mv "$W/$name.pid.new" "$W/$name.pid"
-		code=0
-		wait $! || code=$?
-		echo $code >"$W/$name.status.new"
-		mv "$W/$name.status.new" "$W/$name.status"
-	) </dev/null >/dev/null 2>&1 &
-	wait_for 10 test -s "$W/$name.pid"
+	start "$name" restore "$file" --name "$CASE-$name" "$@"
 }
 
 # worker NAME OPTION...: a VM that keeps changing its memory and tags, checks them, and counts on in lines "$WORK N". At full
