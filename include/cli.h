@@ -59,6 +59,7 @@ struct migrate_opts {
 	uint64_t bandwidth;
 	int on_timeout; /* enum source_on_timeout */
 	int codec;	/* enum snap_codec */
+	const char *tls_psk;
 	bool cancel, auto_converge, keep_paused, insecure, drop_tags, json;
 };
 
@@ -67,6 +68,7 @@ struct incoming_opts {
 	const char *name;
 	const char *kernel, *initrd, *params;
 	bool tty[4]; /* VM_MAX_UARTS */
+	const char *tls_psk;
 	bool detach, insecure;
 };
 

@@ -11,6 +11,7 @@
 #include "migrate/state.h"
 #include "state/course.h"
 #include "util/clock.h"
+#include "util/confine.h"
 #include "vm/fault.h"
 #include "vm/vm.h"
 
@@ -294,6 +295,8 @@ static void *thread_main(void *arg)
 	int rc = fault_thread_init(d->vm, &err);
 
 	pthread_setname_np(pthread_self(), "incoming");
+	if (!rc && d->vm->confined)
+		rc = confine_receiver(&err);
 	if (!rc)
 		rc = channel_send_empty(&d->ch, STREAM_ACCEPT, &err);
 	while (!rc && d->course != DESTINATION_RUNNING)
