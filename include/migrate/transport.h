@@ -16,6 +16,7 @@ struct transport {
 	char peer[256], port[8]; /* tcp, ssh; port may be "" for ssh */
 	int rfd, wfd;		 /* fd; the same for one socket */
 	const char *tls_psk;	 /* tcp: the file of keys, or NULL: plain */
+	const char *recover;	 /* ssh: the VM there whose post-copy has lost its line; or NULL */
 };
 
 /* -EINVAL with the reason. @incoming: for the side that waits. tcp beyond this host wants @insecure. */

@@ -6,7 +6,6 @@
 . /share/tests/system/migrate-lib.sh
 plan 24
 
-cp /share/build/lkvm-tls "$B/"
 umask 077
 echo "me:00112233445566778899aabbccddeeff" >mine
 {
