@@ -84,10 +84,10 @@ static int sweep(char folder[CONTROL_PATH_MAX], struct err *err)
  * Before the first byte of the other side is read. What has to be opened from here on, to build the machine and for as long as it
  * lives, is in this list.
  */
-static int confine(const struct incoming *in, int rfd, int wfd, struct err *err)
+static int confine(const struct incoming *in, int rfd, int wfd, int door, struct err *err)
 {
-	const int keep[] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, rfd,
-			    wfd,	  in->parent,	 in->null};
+	const int keep[] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, door,
+			    rfd,	  wfd,		 in->parent,	in->null};
 	char folder[CONTROL_PATH_MAX], parent[CONTROL_PATH_MAX];
 	const struct confine_path paths[] = {
 		{"/dev/kvm", CONFINE_READ | CONFINE_WRITE},
@@ -126,17 +126,20 @@ static int confine(const struct incoming *in, int rfd, int wfd, struct err *err)
 static int wait_for_source(struct incoming *in, const struct transport *t, struct err *err)
 {
 	struct transport_listener listener;
-	int rfd, wfd, rc = transport_listen(t, &listener, err);
+	int rfd, wfd, door = -1, rc = transport_listen(t, &listener, err);
 
 	if (rc)
 		return rc;
+	listener.more = true;
 	rc = wait_at(t, &listener, err);
 	if (!rc)
 		rc = transport_accept(t, &listener, &rfd, &wfd, err);
-	if (rc)
-		return rc;
-	rc = confine(in, rfd, wfd, err);
-	return rc ? rc : destination_open(rfd, wfd, &in->destination, err);
+	if (!rc)
+		rc = transport_door(t, &listener, &door, err);
+	transport_stop_listening(t, &listener);
+	if (!rc)
+		rc = confine(in, rfd, wfd, door, err);
+	return rc ? rc : destination_open(rfd, wfd, door, &in->destination, err);
 }
 
 static int meet(struct incoming *in, struct vm_config *config, struct err *err)

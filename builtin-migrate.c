@@ -168,6 +168,32 @@ static int follow(const char *name, const struct migrate_opts *opts, const sigse
 	}
 }
 
+/* Those beside the first: made here as well, and handed over one by one. */
+static int hand_over_more(const char *name, const struct migrate_opts *opts,
+			  const struct transport *t, struct err *err)
+{
+	struct transport more = *t;
+	int rc = 0;
+
+	more.no_wait =
+		true; /* who waits at the other end lets them in when the first one has said that they come */
+	for (uint32_t i = 1; i < opts->channels && !rc; i++) {
+		struct wbuf payload;
+		pid_t child;
+		int fd;
+
+		rc = transport_connect(&more, &fd, &child, err);
+		if (rc)
+			break;
+		wbuf_init(&payload, CONTROL_MAX_REQUEST);
+		wbuf_u8(&payload, (uint8_t)i);
+		rc = control_call_fd(name, CONTROL_MIGRATE_CHANNEL, &payload, fd, NULL, err);
+		wbuf_release(&payload);
+		close(fd);
+	}
+	return rc;
+}
+
 static int hand_over(const char *name, const struct migrate_opts *opts, int fd, struct err *err)
 {
 	const struct source_request req = {
@@ -179,6 +205,7 @@ static int hand_over(const char *name, const struct migrate_opts *opts, int fd, 
 		.auto_converge = opts->auto_converge,
 		.keep_paused = opts->keep_paused,
 		.drop_tags = opts->drop_tags,
+		.channels = (uint8_t)opts->channels,
 		.postcopy = opts->postcopy,
 		.recover = opts->recover,
 		.rounds = opts->rounds,
@@ -207,7 +234,9 @@ static int migrate(const char *name, const struct transport *t, const struct mig
 	if (transport_connect(t, &fd, &child, &err))
 		return builtin_failed("migrate", &err);
 	block_signals(&signals);
-	rc = hand_over(name, opts, fd, &err);
+	rc = hand_over_more(name, opts, t, &err);
+	if (!rc)
+		rc = hand_over(name, opts, fd, &err);
 	/* The line ends with the VM, not with us. */
 	close(fd);
 	rc = rc ? builtin_failed("migrate", &err) : follow(name, opts, &signals);
@@ -216,9 +245,27 @@ static int migrate(const char *name, const struct transport *t, const struct mig
 	return rc;
 }
 
+static int check_channels(const struct migrate_opts *opts, const struct transport *t,
+			  const char *dest, struct err *err)
+{
+	if (opts->channels == 1)
+		return 0;
+	if (t->kind != TRANSPORT_UNIX && t->kind != TRANSPORT_TCP)
+		return err_set(
+			err, -EINVAL,
+			"%s: --channels goes with unix:PATH and tcp:HOST:PORT; a line of another kind is one",
+			dest);
+	if (opts->postcopy || opts->recover)
+		return err_set(
+			err, -EINVAL,
+			"--channels and --%s exclude each other: what is waited for comes over one line",
+			opts->postcopy ? "postcopy" : "recover");
+	return 0;
+}
+
 int cmd_migrate(int argc, char **argv)
 {
-	struct migrate_opts opts = {.downtime = 300, .rounds = 1};
+	struct migrate_opts opts = {.downtime = 300, .rounds = 1, .channels = 1};
 	struct err err = ERR_INIT;
 	struct transport t;
 	bool help = false;
@@ -239,7 +286,8 @@ int cmd_migrate(int argc, char **argv)
 					   : "name a VM and a DEST"),
 		       builtin_usage("migrate", &err);
 	if (transport_parse(argv[1], false, opts.insecure || opts.tls_psk, &t, &err) ||
-	    transport_use_tls(&t, argv[1], opts.tls_psk, &err))
+	    transport_use_tls(&t, argv[1], opts.tls_psk, &err) ||
+	    check_channels(&opts, &t, argv[1], &err))
 		return builtin_usage("migrate", &err);
 	if (opts.recover)
 		t.recover = argv[0];

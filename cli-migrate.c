@@ -90,6 +90,13 @@ static const struct opt migrate_opts[] = {
 	 .arg = "SECONDS[:THEN]",
 	 .help = "When the guest still writes too much after that time: cancel (default), or switch over "
 		 "whatever the downtime will be."},
+	{.name = "channels",
+	 .kind = OPT_U32,
+	 .offset = MIG(channels),
+	 .arg = "N",
+	 .min = 1,
+	 .max = 16,
+	 .help = "Send memory over N connections, by a thread each (default 1); unix: and tcp: alone."},
 	{.name = "compress",
 	 .kind = OPT_WORD,
 	 .offset = MIG(codec),

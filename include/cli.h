@@ -55,7 +55,7 @@ struct restore_opts {
 
 /* Options of migrate. */
 struct migrate_opts {
-	uint32_t downtime, timeout;
+	uint32_t downtime, timeout, channels;
 	uint64_t bandwidth;
 	int on_timeout;	 /* enum source_on_timeout */
 	int codec;	 /* enum snap_codec */

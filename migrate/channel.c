@@ -2,6 +2,7 @@
 #include "migrate/channel.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -176,6 +177,31 @@ int channel_hello(struct channel *ch, struct err *err)
 	return rc ? explain(rc, err) : stream_hello_decode(bytes, &version, err);
 }
 
+int channel_send_bytes(struct channel *ch, const void *bytes, size_t len, struct err *err)
+{
+	int rc = send_all(ch, bytes, len, CHANNEL_STALL_MS, false);
+
+	return rc ? explain(rc, err) : 0;
+}
+
+int channel_receive_bytes(struct channel *ch, void *bytes, size_t len, int ms, struct err *err)
+{
+	int rc = receive_all(ch, bytes, len, ms);
+
+	return rc ? explain(rc, err) : 0;
+}
+
+int channel_follow(struct channel *ch, const struct channel *other, struct err *err)
+{
+	int fd = fcntl(other->cancelled, F_DUPFD_CLOEXEC, 3);
+
+	if (fd < 0)
+		return err_sys(err, -errno, "event");
+	close(ch->cancelled);
+	ch->cancelled = fd;
+	return 0;
+}
+
 struct wbuf *channel_begin(struct channel *ch, enum stream_type type)
 {
 	ch->out.len = 0;
@@ -261,6 +287,11 @@ static int receive(struct channel *ch, uint32_t *type, struct rbuf *payload, int
 	ch->in_number++;
 	*type = header.type;
 	return 0;
+}
+
+int channel_receive_late(struct channel *ch, uint32_t *type, struct rbuf *payload, struct err *err)
+{
+	return receive(ch, type, payload, -1, err);
 }
 
 int channel_receive(struct channel *ch, uint32_t *type, struct rbuf *payload, struct err *err)

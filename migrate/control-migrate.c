@@ -21,7 +21,9 @@
 struct outgoing {
 	struct vm *vm;
 	struct source_job *job;
-	struct source_status status; /* of the last one */
+	struct source_status status;	    /* of the last one */
+	int extra[SOURCE_MAX_CHANNELS - 1]; /* connections for the migration that is to begin */
+	unsigned int n_extra;
 	struct event_timer lease;
 	bool ends; /* the VM, as soon as somebody heard that its guest is elsewhere */
 };
@@ -36,6 +38,7 @@ void source_request_encode(const struct source_request *req, struct wbuf *out)
 	wbuf_u8(out, req->auto_converge);
 	wbuf_u8(out, req->keep_paused);
 	wbuf_u8(out, req->drop_tags);
+	wbuf_u8(out, req->channels);
 	wbuf_u8(out, req->postcopy);
 	wbuf_u8(out, req->recover);
 	wbuf_u32(out, req->rounds);
@@ -54,6 +57,7 @@ int source_request_decode(struct rbuf *in, struct source_request *req, struct er
 	auto_converge = rbuf_u8(in);
 	keep_paused = rbuf_u8(in);
 	drop_tags = rbuf_u8(in);
+	req->channels = rbuf_u8(in);
 	postcopy = rbuf_u8(in);
 	recover = rbuf_u8(in);
 	req->rounds = rbuf_u32(in);
@@ -62,10 +66,11 @@ int source_request_decode(struct rbuf *in, struct source_request *req, struct er
 	req->drop_tags = drop_tags;
 	req->postcopy = postcopy;
 	req->recover = recover;
-	if (rbuf_done(in) || auto_converge > 1 || keep_paused > 1 || drop_tags > 1 ||
-	    postcopy > 1 || recover > 1 || req->rounds > SOURCE_MAX_ROUNDS ||
-	    req->on_timeout > SOURCE_TIMEOUT_SWITCH || req->codec > SNAP_ZSTD ||
-	    req->downtime_ms > DOWNTIME_MAX_MS)
+	if (rbuf_done(in) || !req->channels || req->channels > SOURCE_MAX_CHANNELS ||
+	    (req->channels > 1 && (req->postcopy || req->recover)) || auto_converge > 1 ||
+	    keep_paused > 1 || drop_tags > 1 || postcopy > 1 || recover > 1 ||
+	    req->rounds > SOURCE_MAX_ROUNDS || req->on_timeout > SOURCE_TIMEOUT_SWITCH ||
+	    req->codec > SNAP_ZSTD || req->downtime_ms > DOWNTIME_MAX_MS)
 		return err_set(err, -EBADMSG, "the request is malformed");
 	return 0;
 }
@@ -190,6 +195,32 @@ static int join(struct vm *vm, struct err *err)
 	return fd < 0 ? fd : destination_join(vm->arriving, fd, err);
 }
 
+static void drop_extra(struct outgoing *out)
+{
+	while (out->n_extra)
+		close(out->extra[--out->n_extra]);
+}
+
+/* One more connection; the first one drops those that somebody has left. */
+static int add_extra(struct outgoing *out, struct rbuf *payload, struct err *err)
+{
+	unsigned int number = rbuf_u8(payload);
+	int fd;
+
+	if (rbuf_done(payload) || !number || number >= SOURCE_MAX_CHANNELS)
+		return err_set(err, -EBADMSG, "the request is malformed");
+	if (number == 1)
+		drop_extra(out);
+	if (number != out->n_extra + 1)
+		return err_set(err, -EINVAL, "connection %u comes before connection %u", number,
+			       out->n_extra + 1);
+	fd = take_connection(out->vm, err);
+	if (fd < 0)
+		return fd;
+	out->extra[out->n_extra++] = fd;
+	return 0;
+}
+
 static int start(struct outgoing *out, struct rbuf *payload, struct err *err)
 {
 	const struct source_events events = {.done = on_done, .ctx = out};
@@ -209,9 +240,18 @@ static int start(struct outgoing *out, struct rbuf *payload, struct err *err)
 					       : "the guest is between two boots");
 	if (rc)
 		return rc;
+	if (req.channels > 1 && req.channels != out->n_extra + 1)
+		return err_set(err, -EINVAL, "%u connections came of %u", out->n_extra + 1,
+			       req.channels);
 	fd = take_connection(out->vm, err);
 	if (fd < 0)
 		return fd;
+	if (req.channels > 1) {
+		memcpy(req.extra, out->extra, sizeof(req.extra));
+		req.n_extra = out->n_extra;
+		out->n_extra = 0;
+	}
+	drop_extra(out);
 	memset(&out->status, 0, sizeof(out->status));
 	rc = source_start(out->vm, &req, fd, &events, &out->job, err);
 	renew(out);
@@ -235,6 +275,8 @@ int outgoing_answer(struct outgoing *out, uint16_t type, struct rbuf *payload, s
 {
 	if (type == CONTROL_MIGRATE)
 		return start(out, payload, err);
+	if (type == CONTROL_MIGRATE_CHANNEL)
+		return add_extra(out, payload, err);
 	if (rbuf_done(payload))
 		return err_set(err, -EBADMSG, "request %u has a payload of the wrong length", type);
 	if (type == CONTROL_MIGRATE_STATUS) {
@@ -287,6 +329,7 @@ void outgoing_leave(struct outgoing *out)
 void outgoing_close(struct outgoing *out)
 {
 	outgoing_leave(out);
+	drop_extra(out);
 	event_timer_release(&out->lease);
 	free(out);
 }

@@ -21,7 +21,7 @@ void destination_happened(struct destination *d, unsigned int event)
 
 /* ---- before there is a VM ---- */
 
-int destination_open(int rfd, int wfd, struct destination **out, struct err *err)
+int destination_open(int rfd, int wfd, int door, struct destination **out, struct err *err)
 {
 	struct destination *d = calloc(1, sizeof(*d));
 	int rc;
@@ -38,6 +38,7 @@ int destination_open(int rfd, int wfd, struct destination **out, struct err *err
 	wbuf_init(&d->reasons, 1 << 16);
 	wbuf_init(&d->state, SNAP_MAX_STATE);
 	d->late.uffd = d->late.wake = d->late.joining = -1;
+	d->door = door;
 	*out = d;
 	return 0;
 }
@@ -236,14 +237,21 @@ static int act(struct destination *d, uint32_t type, struct rbuf *payload, struc
 	uint32_t round;
 	int rc;
 
+	if (type != STREAM_CHANNELS)
+		channels_close_door(d);
 	switch (type) {
+	case STREAM_CHANNELS:
+		return channels_attach(d, payload, err);
 	case STREAM_PAGES:
+		d->received = true;
 		if (d->course != DESTINATION_COPYING && d->course != DESTINATION_LAST)
 			return late_pages(d, payload, err);
 		return late_is_on(d) ? late_early_pages(d, payload, err)
 				     : ram_receiver_pages(d->receiver, payload, err);
 	case STREAM_ROUND:
 		rc = stream_u32_decode(payload, &round, err);
+		if (!rc)
+			rc = channels_wait(d, round, err);
 		if (rc)
 			return rc;
 		wbuf_u32(channel_begin(&d->ch, STREAM_SEEN), round);
@@ -254,7 +262,8 @@ static int act(struct destination *d, uint32_t type, struct rbuf *payload, struc
 	case STREAM_MISSING:
 		return late_missing(d, payload, err);
 	case STREAM_STATE:
-		return take_state(d, payload, err);
+		rc = channels_wait(d, STREAM_LAST_ROUND, err);
+		return rc ? rc : take_state(d, payload, err);
 	default:
 		return 0;
 	}
@@ -303,6 +312,8 @@ static void *thread_main(void *arg)
 	while (!rc && d->course != DESTINATION_RUNNING && d->course != DESTINATION_FILLING)
 		rc = destination_next_message(d, &err);
 	if (rc) {
+		if (channels_broken(d, &err))
+			rc = -EIO;
 		destination_happened(d, rc == -ECANCELED ? COURSE_CANCEL : COURSE_LINE);
 		if (!d->told)
 			channel_abort(&d->ch, rc, err.msg);
@@ -365,6 +376,9 @@ void destination_leave(struct destination *d)
 	if (d->started)
 		event_kick_release(&d->kick);
 	d->started = false;
+	if (d->n_lanes)
+		channel_cancel(&d->ch);
+	channels_end(d);
 	late_close(d);
 	ram_receiver_close(d->receiver);
 	d->receiver = NULL;

@@ -6,23 +6,53 @@
 
 #include "migrate/ram-move.h"
 #include "migrate/ram-pages.h"
+#include "util/share.h"
 #include "vm/memory-log.h"
 #include "vm/presence.h"
 
-struct ram_sender {
-	struct mem *mem;
+#define FEW_PAGES 256 /* not worth a thread */
+
+/* A connection, and what its thread needs. */
+struct lane {
 	struct channel *ch;
 	struct stream_packer *packer;
+	uint8_t *tags; /* of a chunk */
+};
+
+struct ram_sender {
+	struct mem *mem;
+	struct lane lane[STREAM_CHANNELS_MAX];
+	unsigned int lanes;
+	struct ram_threads threads;
+	uint32_t page_size;
 	uint8_t codec;
 	bool drop_tags;
 	size_t tag_bytes; /* of a page; 0 without tags */
-	uint8_t *tags;	  /* of a chunk */
 	uint64_t *known
 		[MEM_MAX_BANKS]; /* pages that the destination holds something else for than zeros */
 	struct ram_progress progress;
 	struct late_map *late; /* of late_bank: what a pass notes in place of sending it; or NULL */
 	unsigned int late_bank;
 };
+
+int ram_sender_add(struct ram_sender *s, struct channel *ch, struct err *err)
+{
+	struct lane *lane = &s->lane[s->lanes];
+
+	if (s->lanes == STREAM_CHANNELS_MAX)
+		return err_set(err, -EINVAL, "too many connections");
+	s->lanes++;
+	lane->ch = ch;
+	lane->tags = calloc(RAM_CHUNK_PAGES, s->tag_bytes + 1);
+	if (!lane->tags)
+		return err_set(err, -ENOMEM, "no memory for a migration");
+	return stream_packer_init(&lane->packer, s->page_size, s->codec, err);
+}
+
+void ram_sender_threads(struct ram_sender *s, const struct ram_threads *threads)
+{
+	s->threads = *threads;
+}
 
 int ram_sender_open(struct mem *mem, struct channel *ch, const struct snap_info *geometry,
 		    uint8_t codec, bool drop_tags, struct ram_sender **out, struct err *err)
@@ -33,19 +63,17 @@ int ram_sender_open(struct mem *mem, struct channel *ch, const struct snap_info 
 
 	if (ok) {
 		s->mem = mem;
-		s->ch = ch;
+		s->page_size = geometry->page_size;
 		s->codec = codec;
 		s->drop_tags = drop_tags;
 		s->tag_bytes = geometry->tags ? mem->page_size / 32 : 0;
-		s->tags = calloc(RAM_CHUNK_PAGES, s->tag_bytes + 1);
-		ok = s->tags != NULL;
 	}
 	for (unsigned int i = 0; ok && i < mem->n; i++) {
 		s->known[i] = calloc(mem_log_words(mem, i), sizeof(uint64_t));
 		ok = s->known[i] != NULL;
 	}
 	if (ok)
-		rc = stream_packer_init(&s->packer, geometry->page_size, codec, err);
+		rc = ram_sender_add(s, ch, err);
 	else
 		rc = err_set(err, -ENOMEM, "no memory for a migration");
 	if (rc)
@@ -61,14 +89,16 @@ void ram_sender_close(struct ram_sender *s)
 		return;
 	for (unsigned int i = 0; i < MEM_MAX_BANKS; i++)
 		free(s->known[i]);
-	stream_packer_release(s->packer);
-	free(s->tags);
+	for (unsigned int i = 0; i < s->lanes; i++) {
+		stream_packer_release(s->lane[i].packer);
+		free(s->lane[i].tags);
+	}
 	free(s);
 }
 
 static void add(uint64_t *counter, uint64_t n)
 {
-	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+	__atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
 }
 
 void ram_sender_progress(const struct ram_sender *s, struct ram_progress *progress)
@@ -97,7 +127,8 @@ int ram_sender_look(struct ram_sender *s, bool last, uint64_t *bytes, struct err
 	return rc;
 }
 
-static void count(struct ram_sender *s, uint64_t here, uint64_t zero, uint64_t data, uint64_t tags)
+static void count(struct ram_sender *s, const struct lane *lane, uint64_t here, uint64_t zero,
+		  uint64_t data, uint64_t tags)
 {
 	struct ram_counts *c = &s->progress.counts;
 
@@ -106,7 +137,7 @@ static void count(struct ram_sender *s, uint64_t here, uint64_t zero, uint64_t d
 	add(&c->data_bytes, data);
 	add(&c->tag_bytes, tags);
 	if (!here)
-		add(&c->zero_bytes, s->ch->out.len);
+		add(&c->zero_bytes, lane->ch->out.len);
 }
 
 static bool is_late(const struct ram_sender *s, unsigned int bank)
@@ -115,8 +146,8 @@ static bool is_late(const struct ram_sender *s, unsigned int bank)
 }
 
 /* @written: pages of the chunk to look at; @present: those that may hold something. */
-static int send_chunk(struct ram_sender *s, unsigned int bank, uint64_t chunk, uint64_t written,
-		      uint64_t present, struct err *err)
+static int send_chunk(struct ram_sender *s, struct lane *lane, unsigned int bank, uint64_t chunk,
+		      uint64_t written, uint64_t present, struct err *err)
 {
 	struct mem *mem = s->mem;
 	const struct mem_spec *spec = &mem->banks[bank].spec;
@@ -134,13 +165,13 @@ static int send_chunk(struct ram_sender *s, unsigned int bank, uint64_t chunk, u
 	if (!host)
 		return err_set(err, -EFAULT, "bank %s ends before it should", spec->name);
 	if (s->tag_bytes && s->drop_tags)
-		memset(s->tags, 0, RAM_CHUNK_PAGES * s->tag_bytes);
+		memset(lane->tags, 0, RAM_CHUNK_PAGES * s->tag_bytes);
 	else if (s->tag_bytes)
-		rc = ram_collect_tags(mem, host, spec->gpa + off, here, s->tags, err);
+		rc = ram_collect_tags(mem, host, spec->gpa + off, here, lane->tags, err);
 	if (rc)
 		return rc;
-	here &= ~ram_find_zero(host, mem->page_size, here, s->tags, s->tag_bytes);
-	ram_squeeze_tags(s->tags, s->tag_bytes, seen, here);
+	here &= ~ram_find_zero(host, mem->page_size, here, lane->tags, s->tag_bytes);
+	ram_squeeze_tags(lane->tags, s->tag_bytes, seen, here);
 	p.here = here;
 	p.zero = written & ~here & (is_late(s, bank) ? ~0ull : s->known[bank][chunk]);
 	s->known[bank][chunk] = (s->known[bank][chunk] & ~p.zero) | here;
@@ -149,16 +180,16 @@ static int send_chunk(struct ram_sender *s, unsigned int bank, uint64_t chunk, u
 	for (unsigned int i = 0; i < RAM_CHUNK_PAGES; i++)
 		if (here >> i & 1)
 			page[i] = host + i * mem->page_size;
-	stream_pages_encode(s->packer, channel_begin(s->ch, STREAM_PAGES), &p, page,
-			    s->tag_bytes ? s->tags : NULL, &data, &tags);
-	rc = channel_send(s->ch, err);
-	count(s, p.here, p.zero, data, tags);
+	stream_pages_encode(lane->packer, channel_begin(lane->ch, STREAM_PAGES), &p, page,
+			    s->tag_bytes ? lane->tags : NULL, &data, &tags);
+	rc = channel_send(lane->ch, err);
+	count(s, lane, p.here, p.zero, data, tags);
 	return rc;
 }
 
 /* The words that are cleared together. */
-static int send_piece(struct ram_sender *s, unsigned int bank, const struct presence *presence,
-		      uint64_t word, struct err *err)
+static int send_piece(struct ram_sender *s, struct lane *lane, unsigned int bank,
+		      const struct presence *presence, uint64_t word, struct err *err)
 {
 	uint64_t bits[MEM_LOG_CLEAR_WORDS] = {0}, any = 0, pages = 0;
 	size_t page = s->mem->page_size;
@@ -182,10 +213,39 @@ static int send_piece(struct ram_sender *s, unsigned int bank, const struct pres
 			late_map_add(s->late, word + i,
 				     written & (bits[i] | s->known[bank][word + i]));
 		else if (written)
-			rc = send_chunk(s, bank, word + i, written, bits[i], err);
+			rc = send_chunk(s, lane, bank, word + i, written, bits[i], err);
 	}
 	add(&s->progress.remaining, -(pages * page));
 	return rc;
+}
+
+struct pass {
+	struct ram_sender *s;
+	unsigned int bank;
+	const struct presence *presence;
+};
+
+/* Each page is in one piece, and so sent by one thread in a pass; the destination has placed all of a pass before the next. */
+static int work(void *ctx, unsigned int thread, uint64_t off, uint64_t len, struct err *err)
+{
+	struct pass *p = ctx;
+
+	(void)len;
+	return send_piece(p->s, &p->s->lane[thread], p->bank, p->presence, off, err);
+}
+
+static int enter(void *ctx, unsigned int thread, struct err *err)
+{
+	const struct ram_threads *t = &((struct pass *)ctx)->s->threads;
+
+	(void)thread;
+	return t->enter(t->ctx, err);
+}
+
+static void leave(void *ctx, unsigned int thread)
+{
+	(void)thread;
+	((struct pass *)ctx)->s->threads.leave();
 }
 
 int ram_sender_pass(struct ram_sender *s, struct err *err)
@@ -194,13 +254,22 @@ int ram_sender_pass(struct ram_sender *s, struct err *err)
 
 	for (unsigned int bank = 0; bank < s->mem->n && !rc; bank++) {
 		struct presence presence;
-		uint64_t words = mem_log_words(s->mem, bank);
+		struct pass pass = {.s = s, .bank = bank, .presence = &presence};
+		const struct work_share share = {
+			.threads =
+				s->late || mem_log_count(s->mem, bank) < FEW_PAGES ? 1 : s->lanes,
+			.size = mem_log_words(s->mem, bank),
+			.piece = MEM_LOG_CLEAR_WORDS,
+			.work = work,
+			.enter = s->threads.enter ? enter : NULL,
+			.leave = s->threads.enter ? leave : NULL,
+			.ctx = &pass,
+		};
 
 		rc = mem_presence(s->mem, &s->mem->banks[bank], &presence, err);
 		if (rc)
 			break;
-		for (uint64_t word = 0; word < words && !rc; word += MEM_LOG_CLEAR_WORDS)
-			rc = send_piece(s, bank, &presence, word, err);
+		rc = work_share(&share, err);
 		presence_release(&presence);
 	}
 	return rc;
@@ -215,7 +284,7 @@ void ram_sender_note(struct ram_sender *s, unsigned int bank, struct late_map *m
 int ram_sender_late(struct ram_sender *s, uint64_t word, uint64_t mask, struct err *err)
 {
 	uint64_t bits = late_map_take(s->late, word, mask);
-	int rc = bits ? send_chunk(s, s->late_bank, word, bits, bits, err) : 0;
+	int rc = bits ? send_chunk(s, &s->lane[0], s->late_bank, word, bits, bits, err) : 0;
 
 	__atomic_store_n(&s->progress.remaining, s->late->left * s->mem->page_size,
 			 __ATOMIC_RELAXED);

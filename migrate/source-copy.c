@@ -36,7 +36,7 @@ static int do_throttle(struct source_job *job, struct err *err)
 /* One pass, and the destination has placed all of it. */
 static int copy_round(struct source_job *job, uint32_t round, uint64_t *took_ns, struct err *err)
 {
-	uint64_t start = clock_now_ns(), bytes = job->ch.sent_bytes;
+	uint64_t start = clock_now_ns(), bytes = source_channels_sent(job);
 	struct ram_progress before, after;
 	struct rbuf payload;
 	uint32_t seen = 0;
@@ -44,6 +44,8 @@ static int copy_round(struct source_job *job, uint32_t round, uint64_t *took_ns,
 
 	ram_sender_progress(job->sender, &before);
 	rc = ram_sender_pass(job->sender, err);
+	if (!rc)
+		rc = source_channels_mark(job, round, err);
 	if (!rc) {
 		wbuf_u32(channel_begin(&job->ch, STREAM_ROUND), round);
 		rc = channel_send(&job->ch, err);
@@ -65,7 +67,8 @@ static int copy_round(struct source_job *job, uint32_t round, uint64_t *took_ns,
 		job->page_rate = (unsigned __int128)(after.counts.pages + 1) *
 				 job->geometry.page_size * NS_PER_S / *took_ns;
 	pthread_mutex_lock(&job->lock);
-	job->status.rate = (unsigned __int128)(job->ch.sent_bytes - bytes) * NS_PER_S / *took_ns;
+	job->status.rate =
+		(unsigned __int128)(source_channels_sent(job) - bytes) * NS_PER_S / *took_ns;
 	pthread_mutex_unlock(&job->lock);
 	return 0;
 }
@@ -129,6 +132,8 @@ int source_copy(struct source_job *job, struct err *err)
 	pthread_mutex_lock(&job->lock);
 	job->sender = sender;
 	pthread_mutex_unlock(&job->lock);
+	if (!rc)
+		rc = source_channels_attach(job, err);
 	if (!rc)
 		rc = ram_sender_look(job->sender, false, &remaining, err);
 	source_set_phase(job, SOURCE_PHASE_COPYING);

@@ -119,6 +119,7 @@ static void finish(struct source_job *job)
 		vm_resume(vm);
 	}
 	event_kick_release(&job->kick);
+	source_channels_close(job);
 	channel_close(&job->ch);
 	wbuf_release(&job->compat);
 	wbuf_release(&job->config);
@@ -249,6 +250,7 @@ static int hand_over(struct source_job *job, struct err *err)
 	source_happened(job, COURSE_STOOD);
 	source_set_phase(job, SOURCE_PHASE_SWITCHING);
 	channel_limit(&job->ch, 0);
+	source_channels_unlimit(job);
 	rc = channel_send_empty(&job->ch, STREAM_PAUSED, err);
 	if (!rc && job->req.postcopy)
 		rc = source_late_note(job, true, err);
@@ -256,6 +258,8 @@ static int hand_over(struct source_job *job, struct err *err)
 		rc = ram_sender_look(job->sender, true, &remaining, err);
 	if (!rc && !job->req.postcopy)
 		rc = ram_sender_pass(job->sender, err);
+	if (!rc)
+		rc = source_channels_mark(job, STREAM_LAST_ROUND, err);
 	if (!rc && job->req.postcopy)
 		rc = late_map_tell(&job->late, &job->ch, err);
 	if (!rc)
@@ -386,7 +390,7 @@ static void refresh(struct source_job *job, struct source_status *status)
 		status->counts = progress.counts;
 		status->remaining = progress.remaining;
 	}
-	status->sent_bytes = __atomic_load_n(&job->ch.sent_bytes, __ATOMIC_RELAXED);
+	status->sent_bytes = source_channels_sent(job);
 	status->elapsed_ns = clock_now_ns() - job->started_ns;
 }
 
@@ -431,12 +435,19 @@ int source_start(struct vm *vm, const struct source_request *req, int fd,
 
 	if (!job) {
 		close(fd);
+		source_channels_drop(req);
 		return err_set(err, -ENOMEM, "no memory for a migration");
 	}
+	job->req = *req;
 	rc = channel_open(&job->ch, fd, fd, err);
+	if (rc)
+		source_channels_drop(req);
+	else
+		rc = source_channels_init(job, err);
 	if (!rc)
 		rc = throttle_init(&job->throttle, vm, err);
 	if (rc) {
+		source_channels_close(job);
 		channel_close(&job->ch);
 		free(job);
 		return rc;
@@ -444,12 +455,12 @@ int source_start(struct vm *vm, const struct source_request *req, int fd,
 	rc = event_kick_init(&job->kick, &vm->loop, kicked, job, err);
 	if (rc) {
 		throttle_release(&job->throttle);
+		source_channels_close(job);
 		channel_close(&job->ch);
 		free(job);
 		return rc;
 	}
 	job->vm = vm;
-	job->req = *req;
 	job->events = *events;
 	job->started_ns = clock_now_ns();
 	job->status.phase = SOURCE_PHASE_CONNECTING;
@@ -462,6 +473,7 @@ int source_start(struct vm *vm, const struct source_request *req, int fd,
 	if (rc) {
 		event_kick_release(&job->kick);
 		throttle_release(&job->throttle);
+		source_channels_close(job);
 		channel_close(&job->ch);
 		free(job);
 		return err_sys(err, -rc, "cannot start a thread for the migration");

@@ -111,7 +111,7 @@ int transport_tls(const struct transport *t, bool server, int *fd, struct err *e
 	status[1] = -1;
 	close(ends[1]);
 	ends[1] = -1;
-	rc = hear(status[0], err);
+	rc = t->no_wait ? 0 : hear(status[0], err);
 out:
 	close(*fd);
 	*fd = rc ? -1 : ends[0];

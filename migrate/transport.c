@@ -17,6 +17,8 @@
 
 #include "util/opt.h"
 
+#define BACKLOG 16 /* all connections of one migration */
+
 union address {
 	struct sockaddr any;
 	struct sockaddr_un un;
@@ -325,6 +327,7 @@ int transport_listen(const struct transport *t, struct transport_listener *l, st
 	int rc;
 
 	l->fd = -1;
+	l->more = false;
 	l->where[0] = '\0';
 	if (t->kind != TRANSPORT_UNIX && t->kind != TRANSPORT_TCP)
 		return 0;
@@ -338,7 +341,7 @@ int transport_listen(const struct transport *t, struct transport_listener *l, st
 		rc = bind_unix(l->fd, &at, len, err);
 		snprintf(l->where, sizeof(l->where), "unix:%s", t->rest);
 	}
-	if (!rc && listen(l->fd, 1) < 0)
+	if (!rc && listen(l->fd, BACKLOG) < 0)
 		rc = err_sys(err, -errno, "%s", l->where);
 	if (rc) {
 		close(l->fd);
@@ -397,7 +400,8 @@ int transport_accept(const struct transport *t, struct transport_listener *l, in
 		*rfd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
 	} while (*rfd < 0 && (errno == EINTR || errno == ECONNABORTED));
 	rc = *rfd < 0 ? err_sys(err, -errno, "%s", l->where) : 0;
-	transport_stop_listening(t, l);
+	if (!l->more)
+		transport_stop_listening(t, l);
 	if (!rc && t->kind == TRANSPORT_TCP)
 		no_delay(*rfd);
 	if (!rc && t->tls_psk)

@@ -16,9 +16,10 @@
 
 const char *stream_type_name(uint32_t type)
 {
-	static const char *const names[] = {
-		"offer",  "accept",  "pages", "round",	 "seen",    "paused",	"state",  "loaded",
-		"commit", "running", "abort", "missing", "request", "complete", "rejoin", "joined"};
+	static const char *const names[] = {"offer",  "accept",	  "pages",   "round",	 "seen",
+					    "paused", "state",	  "loaded",  "commit",	 "running",
+					    "abort",  "missing",  "request", "complete", "rejoin",
+					    "joined", "channels", "attached"};
 
 	return type >= STREAM_OFFER && type < STREAM_TYPES_END ? names[type - STREAM_OFFER]
 							       : "unknown";
@@ -89,6 +90,8 @@ size_t stream_max(uint32_t type, uint32_t page_size)
 		return STREAM_REQUEST_PAGES * 8;
 	case STREAM_REJOIN:
 		return 16;
+	case STREAM_CHANNELS:
+		return 17;
 	default:
 		return 0;
 	}

@@ -50,6 +50,7 @@ static const char *const receiving[] = {
 	"munmap",
 	"mremap",
 	"madvise",
+	"fallocate",
 	"mincore",
 	"futex",
 	"membarrier",
@@ -105,7 +106,7 @@ static const char *const living[] = {
 	"preadv",
 	"pwritev",
 	"ftruncate",
-	"fallocate",
+
 	"fsync",
 	"fdatasync",
 	"msync",

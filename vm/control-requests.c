@@ -151,7 +151,7 @@ static int dispatch(struct vm *vm, uint16_t type, struct rbuf *r, struct wbuf *o
 {
 	uint32_t arg = 0;
 
-	if (vm->extra && type >= CONTROL_SNAPSHOT && type <= CONTROL_MIGRATE_JOIN)
+	if (vm->extra && type >= CONTROL_SNAPSHOT && type <= CONTROL_MIGRATE_CHANNEL)
 		return vm->extra(vm, vm->extra_ctx, type, r, out, err);
 	/* The guest is not here, but may come back: who moves it says. */
 	if (vm->extra && (vm->shift == VM_SHIFT_LEFT || vm->shift == VM_SHIFT_KEPT) &&

@@ -42,6 +42,16 @@ struct wbuf *channel_begin(struct channel *ch, enum stream_type type);
 int channel_send(struct channel *ch, struct err *err);
 int channel_send_empty(struct channel *ch, enum stream_type type, struct err *err);
 
+/* Bytes that are no message, in front of all. @ms: how long to wait for one. */
+int channel_send_bytes(struct channel *ch, const void *bytes, size_t len, struct err *err);
+int channel_receive_bytes(struct channel *ch, void *bytes, size_t len, int ms, struct err *err);
+
+/* channel_cancel() of @other is one of this too. */
+int channel_follow(struct channel *ch, const struct channel *other, struct err *err);
+
+/* channel_receive() that waits as long as nobody cancels it. */
+int channel_receive_late(struct channel *ch, uint32_t *type, struct rbuf *payload, struct err *err);
+
 /* The next message, checked; its payload stays until the next call. */
 int channel_receive(struct channel *ch, uint32_t *type, struct rbuf *payload, struct err *err);
 

@@ -48,6 +48,10 @@ struct destination {
 	bool keep_paused;
 	struct state_options options;
 	struct late late;
+	bool received;	    /* a page */
+	int door;	    /* where further connections come from (transport_door()), or -1 */
+	struct lane *lanes; /* those connections: migrate/destination-channels.c */
+	unsigned int n_lanes;
 
 	/* Guarded by lock. */
 	pthread_mutex_t lock;
@@ -57,6 +61,8 @@ struct destination {
 	int answer;
 	struct err answer_err;
 	bool leaving;
+	int lane_rc; /* one of the lanes is broken */
+	struct err lane_err;
 };
 
 /* migrate/destination.c, all but the first on the receiving thread. */
@@ -65,6 +71,14 @@ void destination_happened(struct destination *d, unsigned int event);
 int destination_ask_loop(struct destination *d, int (*call)(struct destination *, struct err *),
 			 struct err *err);
 int destination_next_message(struct destination *d, struct err *err);
+
+/* migrate/destination-channels.c: CHANNELS came; until all lanes have come to the end of @round; the error of one, if there is. */
+int channels_attach(struct destination *d, struct rbuf *payload, struct err *err);
+int channels_wait(struct destination *d, uint32_t round, struct err *err);
+bool channels_broken(struct destination *d, struct err *err);
+void channels_close_door(struct destination *d);
+/* All have ended, or channel_cancel() was called. */
+void channels_end(struct destination *d);
 
 /* migrate/destination-late.c: post-copy was announced for the bank @offered - 1; before and after the machine is built. */
 int late_offered(struct destination *d, uint8_t offered, struct vm_config *config, struct err *err);

@@ -20,10 +20,10 @@ struct vm;
 struct destination;
 
 /*
- * Takes the descriptors, also on error. @config is what to build; its name is in @name. What this host lacks is in
+ * Takes the descriptors, also on error; @door is where further connections come from (transport_door()), or -1. @config is what to build; its name is in @name. What this host lacks is in
  * destination_reasons(), a line each, and the source has heard it.
  */
-int destination_open(int rfd, int wfd, struct destination **out, struct err *err);
+int destination_open(int rfd, int wfd, int door, struct destination **out, struct err *err);
 int destination_meet(struct destination *d, int kvm_fd, struct vm_config *config,
 		     char name[VM_NAME_MAX + 1], struct err *err);
 const char *destination_reasons(const struct destination *d); /* or "" */

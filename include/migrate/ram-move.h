@@ -34,6 +34,16 @@ int ram_sender_open(struct mem *mem, struct channel *ch, const struct snap_info 
 		    uint8_t codec, bool drop_tags, struct ram_sender **out, struct err *err);
 void ram_sender_close(struct ram_sender *sender);
 
+/* One more connection: passes are sent over all of them, by a thread each. Not while one is under way. */
+int ram_sender_add(struct ram_sender *sender, struct channel *ch, struct err *err);
+/* What such a thread does first and last; leave() where enter() succeeded. */
+struct ram_threads {
+	int (*enter)(void *ctx, struct err *err);
+	void (*leave)(void);
+	void *ctx;
+};
+void ram_sender_threads(struct ram_sender *sender, const struct ram_threads *threads);
+
 /* What was written since it was last sent, in bytes of memory; the next pass sends that. @last: the VM is paused. */
 int ram_sender_look(struct ram_sender *sender, bool last, uint64_t *bytes, struct err *err);
 int ram_sender_pass(struct ram_sender *sender, struct err *err);

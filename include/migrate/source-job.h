@@ -18,6 +18,8 @@ struct source_job {
 	struct source_request req;
 	struct source_events events;
 	struct channel ch;
+	struct channel extra[SOURCE_MAX_CHANNELS - 1];
+	unsigned int n_extra; /* of them, open */
 	pthread_t thread;
 	struct event_kick kick;
 	struct throttle throttle;
@@ -75,6 +77,15 @@ int source_meet_again(struct source_job *job, struct err *err);
 void source_explain_kept(const struct source_job *job, struct err *err);
 /* ABORT becomes an error. */
 int source_aborted(struct source_job *job, struct rbuf *payload, struct err *err);
+
+/* migrate/source-channels.c. Takes req.extra, also on error; attaches them; says that a pass is over. */
+void source_channels_drop(const struct source_request *req);
+int source_channels_init(struct source_job *job, struct err *err);
+int source_channels_attach(struct source_job *job, struct err *err);
+int source_channels_mark(struct source_job *job, uint32_t round, struct err *err);
+void source_channels_unlimit(struct source_job *job);
+uint64_t source_channels_sent(const struct source_job *job); /* bytes, by all connections */
+void source_channels_close(struct source_job *job);
 
 /* Log on, and rounds until what remains is little enough (migrate/source-copy.c). */
 int source_copy(struct source_job *job, struct err *err);

@@ -16,7 +16,8 @@
 #include "util/buf.h"
 #include "util/err.h"
 
-#define SOURCE_MAX_ROUNDS 30
+#define SOURCE_MAX_ROUNDS   30
+#define SOURCE_MAX_CHANNELS STREAM_CHANNELS_MAX
 
 struct vm;
 struct source_job;
@@ -32,6 +33,10 @@ struct source_request {
 	bool auto_converge;   /* slow the guest down when it writes more than the line takes */
 	bool keep_paused;     /* at the destination, until a user resumes it */
 	bool drop_tags;	      /* for tests */
+	uint8_t channels;     /* connections in all */
+	/* Not sent: those beside the first. */
+	int extra[SOURCE_MAX_CHANNELS - 1];
+	unsigned int n_extra;
 	bool postcopy; /* after @rounds rounds the guest goes on over there, and the rest follows */
 	bool recover;  /* go on with the post-copy whose line was lost; all else is as it was */
 	uint32_t rounds;
@@ -74,7 +79,7 @@ struct source_events {
 	void *ctx;
 };
 
-/* Takes @fd, a connected socket, also on error. Loop thread. */
+/* Takes @fd, a connected socket, and req->extra, also on error. Loop thread. */
 int source_start(struct vm *vm, const struct source_request *req, int fd,
 		 const struct source_events *events, struct source_job **out, struct err *err);
 void source_status(struct source_job *job, struct source_status *status);

@@ -16,6 +16,7 @@ struct transport {
 	char peer[256], port[8]; /* tcp, ssh; port may be "" for ssh */
 	int rfd, wfd;		 /* fd; the same for one socket */
 	const char *tls_psk;	 /* tcp: the file of keys, or NULL: plain */
+	bool no_wait;		 /* with it: what is wrong shows as a line that ends */
 	const char *recover;	 /* ssh: the VM there whose post-copy has lost its line; or NULL */
 };
 
@@ -36,12 +37,19 @@ int transport_connect(const struct transport *t, int *fd, pid_t *child, struct e
  * with the port that was found). fd and exec need no listening. transport_accept() takes one connection, and no second.
  */
 struct transport_listener {
-	int fd; /* or -1 */
+	int fd;	   /* or -1 */
+	bool more; /* transport_accept() does not stop listening */
 	char where[320];
 };
 
 int transport_listen(const struct transport *t, struct transport_listener *l, struct err *err);
 void transport_stop_listening(const struct transport *t, struct transport_listener *l);
+/*
+ * Of a listener with @more, which it takes: further connections come through *@door, one byte with a descriptor each, until that
+ * is closed. -1 where there are none: fd, exec.
+ */
+int transport_door(const struct transport *t, struct transport_listener *l, int *door,
+		   struct err *err);
 int transport_accept(const struct transport *t, struct transport_listener *l, int *rfd, int *wfd,
 		     struct err *err);
 

@@ -40,6 +40,8 @@ enum stream_type {
 	STREAM_COMPLETE, /* no page is needed any more */
 	STREAM_REJOIN,	 /* the migration with this number goes on */
 	STREAM_JOINED,
+	STREAM_CHANNELS, /* more connections come */
+	STREAM_ATTACHED, /* they have */
 	STREAM_TYPES_END
 };
 
@@ -130,6 +132,20 @@ int stream_request_decode(struct rbuf *in, uint64_t pages, uint64_t page[STREAM_
 			  size_t *n, struct err *err);
 
 int stream_rejoin_decode(struct rbuf *in, uint8_t id[16], struct err *err);
+
+/*
+ * CHANNELS: how many connections there are in all, 2 to STREAM_CHANNELS_MAX, and a number that nobody can guess. Each further one
+ * begins with STREAM_ATTACH bytes: that number and its own, from 1; messages follow, counted anew.
+ */
+#define STREAM_CHANNELS_MAX 16
+#define STREAM_ATTACH	    32
+#define STREAM_LAST_ROUND   0xffffffffu /* on those: nothing follows */
+void stream_channels_encode(struct wbuf *out, unsigned int n, const uint8_t id[16]);
+int stream_channels_decode(struct rbuf *in, unsigned int *n, uint8_t id[16], struct err *err);
+void stream_attach_encode(struct wbuf *out, unsigned int number, const uint8_t id[16]);
+/* -EACCES: not of the migration @id, or not one of its @n. */
+int stream_attach_decode(const uint8_t bytes[STREAM_ATTACH], unsigned int n, const uint8_t id[16],
+			 unsigned int *number, struct err *err);
 
 /* ABORT: why. A code that is not negative is malformed; the text is made printable and one line. */
 void stream_abort_encode(struct wbuf *out, int code, const char *text);

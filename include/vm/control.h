@@ -46,6 +46,8 @@ enum control_type {
 	CONTROL_MIGRATE_CANCEL = 13,
 	CONTROL_MIGRATE_JOIN =
 		14, /* for a destination whose line was lost; a connected socket comes with it */
+	CONTROL_MIGRATE_CHANNEL =
+		15, /* u8 number, from 1; a connection beside that of the MIGRATE that follows */
 };
 
 struct vm;

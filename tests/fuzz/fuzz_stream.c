@@ -68,6 +68,7 @@ static int payload(struct side *s, uint32_t type, struct rbuf *in, struct err *e
 	uint32_t round;
 	uint64_t wanted[STREAM_REQUEST_PAGES], first;
 	uint8_t late = 0, id[16];
+	unsigned int channels;
 	size_t n;
 	bool flag;
 	int rc;
@@ -97,6 +98,10 @@ static int payload(struct side *s, uint32_t type, struct rbuf *in, struct err *e
 		return rc;
 	case STREAM_REJOIN:
 		return stream_rejoin_decode(in, id, err);
+	case STREAM_CHANNELS:
+		rc = stream_channels_decode(in, &channels, id, err);
+		must(rc || (channels >= 2 && channels <= STREAM_CHANNELS_MAX));
+		return rc;
 	case STREAM_PAGES:
 		return pages(s, in, err);
 	case STREAM_ROUND:

@@ -29,6 +29,8 @@ struct fake {
 	unsigned int started, cancelled, left, finished, rejoined, joined;
 	struct outgoing *out;
 	int sockets[2];
+	int extra[SOURCE_MAX_CHANNELS - 1];
+	unsigned int n_extra;
 };
 
 void vm_finish(struct vm *vm, enum vm_end end, const struct err *why)
@@ -48,6 +50,8 @@ int source_start(struct vm *vm, const struct source_request *req, int fd,
 	f->started++;
 	f->job.events = *events;
 	f->job.fd = fd;
+	f->n_extra = req->n_extra;
+	memcpy(f->extra, req->extra, sizeof(f->extra));
 	f->job.status.phase = SOURCE_PHASE_COPYING;
 	*out = &f->job;
 	return 0;
@@ -139,6 +143,7 @@ static const struct source_request good = {
 	.timeout_s = 60,
 	.on_timeout = SOURCE_TIMEOUT_SWITCH,
 	.codec = SNAP_ZSTD,
+	.channels = 1,
 	.keep_paused = true,
 	.postcopy = true,
 	.rounds = SOURCE_MAX_ROUNDS,
@@ -263,6 +268,81 @@ static int socket_copy(struct fake *f)
 	return fd;
 }
 
+/* Request CHANNEL number @n with a connection of its own. */
+static int channel(struct fake *f, unsigned int n)
+{
+	struct err err = ERR_INIT;
+	struct wbuf payload, reply;
+	struct rbuf in;
+	int rc;
+
+	wbuf_init(&payload, 10);
+	wbuf_init(&reply, 10);
+	wbuf_u8(&payload, (uint8_t)n);
+	f->vm.passed_fd = socket_copy(f);
+	rbuf_init(&in, payload.data, payload.len);
+	rc = outgoing_answer(f->out, CONTROL_MIGRATE_CHANNEL, &in, &reply, &err);
+	assert_true(!rc == !err.msg[0]);
+	assert_true(!rc == (f->vm.passed_fd < 0));
+	if (rc)
+		close(f->vm.passed_fd);
+	wbuf_release(&payload);
+	wbuf_release(&reply);
+	return rc;
+}
+
+static int migrate_over(struct fake *f, uint8_t channels)
+{
+	struct source_request req = good;
+	struct err err = ERR_INIT;
+	struct wbuf payload, reply;
+	struct rbuf in;
+	int rc;
+
+	req.channels = channels;
+	wbuf_init(&payload, 1000);
+	wbuf_init(&reply, 10);
+	source_request_encode(&req, &payload);
+	f->vm.passed_fd = socket_copy(f);
+	rbuf_init(&in, payload.data, payload.len);
+	rc = outgoing_answer(f->out, CONTROL_MIGRATE, &in, &reply, &err);
+	if (rc)
+		close(f->vm.passed_fd);
+	wbuf_release(&payload);
+	wbuf_release(&reply);
+	return rc;
+}
+
+static void test_channels(void **state)
+{
+	struct fake *f = *state;
+
+	assert_int_equal(channel(f, 0), -EBADMSG);
+	assert_int_equal(channel(f, SOURCE_MAX_CHANNELS), -EBADMSG);
+	assert_int_equal(channel(f, 2), -EINVAL);
+	assert_int_equal(channel(f, 1), 0);
+	assert_int_equal(channel(f, 2), 0);
+	/* A client went away; the next one begins anew. */
+	assert_int_equal(channel(f, 1), 0);
+	assert_int_equal(channel(f, 3), -EINVAL);
+	assert_int_equal(channel(f, 2), 0);
+	assert_int_equal(migrate_over(f, 0), -EBADMSG);
+	assert_int_equal(migrate_over(f, SOURCE_MAX_CHANNELS + 1), -EBADMSG);
+	assert_int_equal(migrate_over(f, 4), -EINVAL);
+	assert_int_equal(f->started, 0);
+	assert_int_equal(migrate_over(f, 3), 0);
+	assert_int_equal(f->n_extra, 2);
+	for (unsigned int i = 0; i < 2; i++)
+		assert_int_equal(close(f->extra[i]), 0); /* the migration's now, and open */
+	end_job(f, SOURCE_PHASE_FAILED);
+	/* Who wants one alone gets no other's. */
+	assert_int_equal(channel(f, 1), 0);
+	assert_int_equal(migrate_over(f, 1), 0);
+	assert_int_equal(f->n_extra, 0);
+	end_job(f, SOURCE_PHASE_FAILED);
+	assert_int_equal(channel(f, 1), 0);
+}
+
 static void test_course(void **state)
 {
 	struct fake *f = *state;
@@ -385,6 +465,7 @@ int main(void)
 		cmocka_unit_test(test_request),
 		cmocka_unit_test(test_status),
 		cmocka_unit_test_setup_teardown(test_course, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_channels, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_connection, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_recover, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_machine_goes, setup, teardown),

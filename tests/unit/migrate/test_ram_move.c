@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -19,7 +20,7 @@
 #include "vm/memory-log.h"
 #include "vm/presence.h"
 
-#define PAGES  1500
+#define PAGES  4124
 #define RAM    0x80000000ull
 #define SECOND 0x1000000ull
 
@@ -267,6 +268,174 @@ static void test_move_without_tags(void **state)
 	move(false, SNAP_RAW);
 }
 
+/* ---- several connections ---- */
+
+#define MANY 3
+
+struct more {
+	struct both *b;
+	struct channel from, to;
+	struct ram_receiver *receiver;
+	pthread_t thread;
+	unsigned int pages, rounds;
+	int rc;
+};
+
+static void *receive_more(void *arg)
+{
+	struct more *m = arg;
+	struct err err = ERR_INIT;
+	struct rbuf payload;
+	uint32_t type;
+
+	while (!m->rc) {
+		m->rc = channel_receive_late(&m->to, &type, &payload, &err);
+		if (m->rc || type == STREAM_LOADED)
+			break;
+		if (type == STREAM_PAGES) {
+			m->rc = ram_receiver_pages(m->receiver, &payload, &err);
+			__atomic_fetch_add(&m->pages, 1, __ATOMIC_RELAXED);
+		} else {
+			m->rc = channel_send_empty(&m->to, STREAM_SEEN, &err);
+		}
+	}
+	return NULL;
+}
+
+static int entered(void *ctx, struct err *err)
+{
+	(void)err;
+	__atomic_fetch_add((unsigned int *)ctx, 1, __ATOMIC_RELAXED);
+	return 0;
+}
+
+static void left(void)
+{
+}
+
+static void open_more(struct both *b, struct more more[MANY])
+{
+	struct err err = ERR_INIT;
+	int ends[2];
+
+	for (unsigned int i = 0; i < MANY; i++) {
+		struct more *m = &more[i];
+
+		memset(m, 0, sizeof(*m));
+		m->b = b;
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+		assert_int_equal(channel_open(&m->from, ends[0], ends[0], &err), 0);
+		assert_int_equal(channel_open(&m->to, ends[1], ends[1], &err), 0);
+		assert_int_equal(channel_follow(&m->from, &b->from.ch, &err), 0);
+		m->from.page_size = m->to.page_size = b->geometry.page_size;
+		assert_int_equal(ram_sender_add(b->sender, &m->from, &err), 0);
+		assert_int_equal(ram_receiver_open(&b->to.mem, &b->geometry, &m->receiver, &err),
+				 0);
+		assert_int_equal(pthread_create(&m->thread, NULL, receive_more, m), 0);
+	}
+}
+
+/* All pages of a pass are in their places when each connection has said so: then the next one may begin. */
+static void pass_more(struct both *b, struct more more[MANY], bool last)
+{
+	struct err err = ERR_INIT;
+	struct rbuf in;
+	uint32_t type;
+
+	pass(b, last);
+	for (unsigned int i = 0; i < MANY; i++) {
+		assert_int_equal(channel_send_empty(&more[i].from, STREAM_PAUSED, &err), 0);
+		assert_int_equal(channel_receive(&more[i].from, &type, &in, &err), 0);
+	}
+	same(b);
+}
+
+static void test_several(void **state)
+{
+	struct both *b = open_both(true, SNAP_ZSTD);
+	unsigned int threads = 0, used = 0;
+	const struct ram_threads hooks = {.enter = entered, .leave = left, .ctx = &threads};
+	struct ram_progress progress;
+	struct err err = ERR_INIT;
+	struct more more[MANY];
+	pthread_t thread;
+
+	(void)state;
+	open_more(b, more);
+	ram_sender_threads(b->sender, &hooks);
+	assert_int_equal(pthread_create(&thread, NULL, receive, b), 0);
+	for (uint64_t i = 0; i < PAGES; i++)
+		poke(b, RAM + i * b->page, (int)(i * 7 + 1), (int)i);
+	pass_more(b, more, false);
+	assert_int_equal(threads, MANY);
+	/* The same pages once more: those of the second round are the ones that stay, whoever brings them. */
+	for (unsigned int round = 0; round < 8; round++) {
+		mem_log_stop(&b->from.mem);
+		assert_int_equal(mem_log_start(&b->from.mem, &err), 0);
+		for (uint64_t i = 0; i < PAGES; i++)
+			poke(b, RAM + i * b->page, (int)(i + round * 3), (int)(i + round));
+		pass_more(b, more, round == 7);
+	}
+	ram_sender_progress(b->sender, &progress);
+	assert_int_equal(progress.remaining, 0);
+	assert_true(progress.counts.pages > 8 * PAGES);
+	for (unsigned int i = 0; i < MANY; i++) {
+		assert_int_equal(channel_send_empty(&more[i].from, STREAM_LOADED, &err), 0);
+		pthread_join(more[i].thread, NULL);
+		assert_int_equal(more[i].rc, 0);
+		used += more[i].pages > 0;
+		channel_close(&more[i].from);
+		channel_close(&more[i].to);
+		ram_receiver_close(more[i].receiver);
+	}
+	assert_true(used > 0);
+	assert_int_equal(channel_send_empty(&b->from.ch, STREAM_LOADED, &err), 0);
+	pthread_join(thread, NULL);
+	close_both(b);
+}
+
+/* One line that is cut is the end of the pass; and who is cancelled waits on none of them. */
+static void test_several_cut(void **state)
+{
+	struct both *b = open_both(true, SNAP_RAW);
+	struct err err = ERR_INIT;
+	struct more more[MANY];
+	pthread_t thread;
+	uint64_t bytes;
+	int rc;
+
+	(void)state;
+	signal(SIGPIPE, SIG_IGN);
+	open_more(b, more);
+	assert_int_equal(pthread_create(&thread, NULL, receive, b), 0);
+	for (uint64_t i = 0; i < PAGES; i++)
+		poke(b, RAM + i * b->page, (int)(i * 7 + 1), (int)i);
+	for (unsigned int i = 0; i < MANY; i++) {
+		channel_cancel(&more[i].to);
+		pthread_join(more[i].thread, NULL);
+		assert_int_equal(more[i].rc, -ECANCELED);
+		channel_close(&more[i].to);
+	}
+	assert_int_equal(ram_sender_look(b->sender, false, &bytes, &err), 0);
+	/* It may be that the first connection's thread has taken all there was before the others had begun. */
+	do {
+		rc = ram_sender_pass(b->sender, &err);
+		mem_log_stop(&b->from.mem);
+		assert_int_equal(mem_log_start(&b->from.mem, &err), 0);
+		assert_int_equal(ram_sender_look(b->sender, false, &bytes, &err), 0);
+	} while (!rc);
+	assert_true(rc == -EPIPE || rc == -ECONNRESET);
+	channel_cancel(&b->from.ch); /* the others follow */
+	assert_int_equal(channel_send_empty(&more[0].from, STREAM_PAUSED, &err), -ECANCELED);
+	for (unsigned int i = 0; i < MANY; i++) {
+		channel_close(&more[i].from);
+		ram_receiver_close(more[i].receiver);
+	}
+	channel_hang_up(&b->from.ch);
+	pthread_join(thread, NULL);
+	close_both(b);
+}
+
 /* What is malformed changes nothing. */
 static void test_hostile(void **state)
 {
@@ -332,6 +501,8 @@ int main(void)
 		cmocka_unit_test(test_move),
 		cmocka_unit_test(test_move_compressed),
 		cmocka_unit_test(test_move_without_tags),
+		cmocka_unit_test(test_several),
+		cmocka_unit_test(test_several_cut),
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_geometry),
 	};

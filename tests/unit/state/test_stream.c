@@ -427,6 +427,55 @@ static void test_abort(void **state)
 	wbuf_release(&out);
 }
 
+static void test_channels(void **state)
+{
+	uint8_t id[16], got[16];
+	struct err err = ERR_INIT;
+	unsigned int n;
+	struct wbuf out;
+	struct rbuf in;
+
+	(void)state;
+	for (unsigned int i = 0; i < 16; i++)
+		id[i] = (uint8_t)(i * 17);
+	wbuf_init(&out, 100);
+	for (unsigned int many = 0; many < 300; many++) {
+		bool good = many >= 2 && many <= STREAM_CHANNELS_MAX;
+
+		out.len = 0;
+		stream_channels_encode(&out, many & 0xff, id);
+		assert_int_equal(out.len, stream_max(STREAM_CHANNELS, 0));
+		rbuf_init(&in, out.data, out.len);
+		if (many < 256)
+			assert_int_equal(stream_channels_decode(&in, &n, got, &err),
+					 good ? 0 : -EBADMSG);
+		if (good)
+			assert_true(n == many && !memcmp(id, got, 16));
+	}
+	for (size_t len = 0; len < out.len; len++) {
+		rbuf_init(&in, out.data, len);
+		assert_int_equal(stream_channels_decode(&in, &n, got, &err), -EBADMSG);
+	}
+	/* A connection of another migration, or with a number that is none of this one's. */
+	for (unsigned int number = 0; number < 6; number++) {
+		out.len = 0;
+		stream_attach_encode(&out, number, id);
+		assert_int_equal(out.len, STREAM_ATTACH);
+		assert_int_equal(stream_attach_decode(out.data, 4, id, &n, &err),
+				 number && number < 4 ? 0 : -EACCES);
+	}
+	out.len = 0;
+	stream_attach_encode(&out, 3, id);
+	for (size_t i = 0; i < STREAM_ATTACH; i++) {
+		out.data[i] ^= 4;
+		assert_int_equal(stream_attach_decode(out.data, 4, id, &n, &err), -EACCES);
+		out.data[i] ^= 4;
+	}
+	assert_int_equal(stream_attach_decode(out.data, 4, id, &n, &err), 0);
+	assert_int_equal(n, 3);
+	wbuf_release(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -435,7 +484,7 @@ int main(void)
 		cmocka_unit_test(test_offer_hostile), cmocka_unit_test(test_pages),
 		cmocka_unit_test(test_pages_cut),     cmocka_unit_test(test_pages_hostile),
 		cmocka_unit_test(test_missing),	      cmocka_unit_test(test_request),
-		cmocka_unit_test(test_abort),
+		cmocka_unit_test(test_abort),	      cmocka_unit_test(test_channels),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
