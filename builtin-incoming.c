@@ -5,8 +5,10 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +17,7 @@
 #include "migrate/destination.h"
 #include "migrate/transport.h"
 #include "util/io.h"
+#include "vm/control.h"
 #include "vm/vm.h"
 
 struct incoming {
@@ -171,6 +174,60 @@ static int detached(struct incoming *in, const struct transport *t)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILED;
 }
 
+/* Bytes from one to the other until one of the two has no more. Where ssh has started us it ends with us. */
+static void relay(int rfd, int wfd, int vm)
+{
+	static const size_t size = 1 << 16;
+	struct pollfd p[2] = {{.fd = rfd, .events = POLLIN}, {.fd = vm, .events = POLLIN}};
+	char *buf = malloc(size);
+	bool open = buf != NULL;
+
+	while (open && poll(p, 2, -1) >= 0) {
+		for (int i = 0; i < 2 && open; i++) {
+			ssize_t n = p[i].revents ? io_read_some(p[i].fd, buf, size) : -EAGAIN;
+
+			if (n > 0)
+				open = io_write_full(i ? wfd : vm, buf, (size_t)n) == 0;
+			else
+				open = n == -EAGAIN;
+		}
+	}
+	free(buf);
+}
+
+static int give(const char *name, int rfd, int wfd, struct err *err)
+{
+	int ends[2], rc;
+
+	if (rfd == wfd)
+		return control_call_fd(name, CONTROL_MIGRATE_JOIN, NULL, rfd, NULL, err);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return err_sys(err, -errno, "socketpair");
+	rc = control_call_fd(name, CONTROL_MIGRATE_JOIN, NULL, ends[1], NULL, err);
+	close(ends[1]);
+	if (!rc)
+		relay(rfd, wfd, ends[0]);
+	close(ends[0]);
+	return rc;
+}
+
+/* A new line for a VM that has lost its own. */
+static int join(const struct incoming_opts *opts, const struct transport *t)
+{
+	struct transport_listener listener;
+	struct err err = ERR_INIT;
+	int rfd, wfd, rc = transport_listen(t, &listener, &err);
+
+	signal(SIGPIPE, SIG_IGN);
+	if (!rc)
+		rc = wait_at(t, &listener, &err);
+	if (!rc)
+		rc = transport_accept(t, &listener, &rfd, &wfd, &err);
+	if (!rc)
+		rc = give(opts->recover, rfd, wfd, &err);
+	return rc ? builtin_failed("incoming", &err) : EXIT_OK;
+}
+
 int cmd_incoming(int argc, char **argv)
 {
 	struct incoming_opts opts = {0};
@@ -193,5 +250,7 @@ int cmd_incoming(int argc, char **argv)
 		       builtin_usage("incoming", &err);
 	if (transport_parse(argv[0], true, opts.insecure, &t, &err))
 		return builtin_usage("incoming", &err);
+	if (opts.recover)
+		return join(&opts, &t);
 	return opts.detach ? detached(&in, &t) : come(&in, &t);
 }

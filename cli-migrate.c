@@ -10,7 +10,8 @@
 #define MIG(member) offsetof(struct migrate_opts, member)
 #define INC(member) offsetof(struct incoming_opts, member)
 
-#define TIMEOUT_MAX 604800 /* a week */
+#define TIMEOUT_MAX  604800 /* a week */
+#define POSTCOPY_MAX 30
 
 /* SECONDS, SECONDS:cancel or SECONDS:switch. */
 static int call_timeout(void *values, const char *value, struct err *err)
@@ -33,6 +34,21 @@ static int call_timeout(void *values, const char *value, struct err *err)
 			       value, TIMEOUT_MAX);
 	opts->timeout = (uint32_t)seconds;
 	opts->on_timeout = then && !strcmp(then, ":switch");
+	return 0;
+}
+
+static int call_postcopy(void *values, const char *value, struct err *err)
+{
+	struct migrate_opts *opts = values;
+	uint64_t n;
+	int rc = opt_parse_u64(value, &n, err);
+
+	if (rc)
+		return rc;
+	if (n > POSTCOPY_MAX)
+		return err_set(err, -EINVAL, "%s is out of range, 0 to %d", value, POSTCOPY_MAX);
+	opts->postcopy = true;
+	opts->rounds = (uint32_t)n;
 	return 0;
 }
 
@@ -88,6 +104,20 @@ static const struct opt migrate_opts[] = {
 	 .kind = OPT_FLAG,
 	 .offset = MIG(keep_paused),
 	 .help = "Leave the guest paused at the destination until lkvm resume there."},
+	{.name = "postcopy",
+	 .kind = OPT_FLAG,
+	 .offset = MIG(postcopy),
+	 .help = "After one round the guest goes on at the destination, and the rest of its memory follows: however much it "
+		 "writes, it moves. When the line is lost meanwhile it stands still: see --recover."},
+	{.name = "postcopy-after",
+	 .kind = OPT_CALL,
+	 .call = call_postcopy,
+	 .arg = "ROUNDS",
+	 .help = "The same after that many rounds, 0 to 30."},
+	{.name = "recover",
+	 .kind = OPT_FLAG,
+	 .offset = MIG(recover),
+	 .help = "Go on with a post-copy whose line was lost; the destination waits with lkvm incoming --recover."},
 	{.name = "insecure",
 	 .kind = OPT_FLAG,
 	 .offset = MIG(insecure),
@@ -138,6 +168,11 @@ static const struct opt incoming_opts[] = {
 	 .kind = OPT_FLAG,
 	 .offset = INC(detach),
 	 .help = "Go to the background when the guest runs; only with --tty 0."},
+	{.name = "recover",
+	 .kind = OPT_STR,
+	 .offset = INC(recover),
+	 .arg = "NAME",
+	 .help = "No new VM: a line for the VM of that name here, whose post-copy has lost it."},
 	{.name = "insecure",
 	 .kind = OPT_FLAG,
 	 .offset = INC(insecure),

@@ -226,10 +226,9 @@ static int answer(struct vm *vm, void *ctx, uint16_t type, struct rbuf *payload,
 		return err_set(err, -EBUSY, "a snapshot of this VM is being made");
 	if (type == CONTROL_MIGRATE && mem_is_filling(&vm->mem)) {
 		lazy_want_all(vm->lazy);
-		return err_set(err, -EAGAIN,
-			       "the memory of a lazy restore is still coming in; try again");
+		return err_set(err, -EAGAIN, "guest memory is still coming in; try again");
 	}
-	if (type >= CONTROL_MIGRATE)
+	if (type >= CONTROL_MIGRATE || type == CONTROL_PAUSE || type == CONTROL_RESUME)
 		return outgoing_answer(mc->out, type, payload, out, err);
 	if (type == CONTROL_SNAPSHOT)
 		return start(mc, payload, err);

@@ -194,10 +194,15 @@ static void no_delay(int fd)
 
 static _Noreturn void child_main(const struct transport *t, int fd)
 {
-	const char *argv[16];
+	const char *argv[16], *command = "lkvm incoming fd:0,1 --tty 0 --detach";
+	char again[128];
 	unsigned int n = 0;
 	sigset_t none;
 
+	/* The name is one that a VM may have: no character of it means something to a shell. */
+	if (t->recover && snprintf(again, sizeof(again), "lkvm incoming fd:0,1 --recover %s",
+				   t->recover) < (int)sizeof(again))
+		command = again;
 	dup2(fd, STDIN_FILENO);
 	dup2(fd, STDOUT_FILENO);
 	sigemptyset(&none);
@@ -216,7 +221,7 @@ static _Noreturn void child_main(const struct transport *t, int fd)
 		}
 		argv[n++] = "--";
 		argv[n++] = t->peer;
-		argv[n++] = "lkvm incoming fd:0,1 --tty 0 --detach";
+		argv[n++] = command;
 	}
 	argv[n] = NULL;
 	execvp(argv[0], (char *const *)argv);

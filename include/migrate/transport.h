@@ -15,6 +15,7 @@ struct transport {
 	const char *rest;	 /* PATH, HOST:PORT, COMMAND: of the text that was parsed */
 	char peer[256], port[8]; /* tcp, ssh; port may be "" for ssh */
 	int rfd, wfd;		 /* fd; the same for one socket */
+	const char *recover;	 /* ssh: the VM there whose post-copy has lost its line; or NULL */
 };
 
 /* -EINVAL with the reason. @incoming: for the side that waits. tcp beyond this host wants @insecure. */

@@ -97,6 +97,24 @@ int source_cancel(struct source_job *job)
 	return 0;
 }
 
+int source_rejoin(struct source_job *job, int fd, struct err *err)
+{
+	(void)job, (void)fd, (void)err;
+	return -ENOSYS;
+}
+
+int source_resume(struct source_job *job, struct err *err)
+{
+	(void)job, (void)err;
+	return -ENOSYS;
+}
+
+int destination_join(struct destination *d, int fd, struct err *err)
+{
+	(void)d, (void)fd, (void)err;
+	return -ENOSYS;
+}
+
 void source_leave(struct source_job *job)
 {
 	(void)job;
