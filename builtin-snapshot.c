@@ -135,8 +135,10 @@ static int follow(const char *name, const char *file, const struct snapshot_opts
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	while (status.phase == SNAPSHOT_RUNNING) {
 		if (interrupted(&signals)) {
+			/* Perhaps too late: then it says so. */
 			control_call(name, CONTROL_SNAPSHOT_CANCEL, NULL, NULL, &err);
-			status.phase = SNAPSHOT_NONE;
+			if (ask(name, &status, &err))
+				status.phase = SNAPSHOT_NONE;
 			break;
 		}
 		if (ask(name, &status, &err))

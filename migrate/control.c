@@ -278,7 +278,9 @@ static int answer(struct vm *vm, void *ctx, uint16_t type, struct rbuf *payload,
 			mc->status.phase = SNAPSHOT_NONE;
 		return 0;
 	}
-	cancel(mc);
+	/* It is there, or failed, and nobody was told yet: that is asked for, and not undone. */
+	if (mc->status.phase != SNAPSHOT_DONE && mc->status.phase != SNAPSHOT_FAILED)
+		cancel(mc);
 	return 0;
 }
 

@@ -427,13 +427,26 @@ static void test_stop(void **state)
 	assert_int_equal(f->finished, 1);
 }
 
-static void test_stop_without_client(void **state)
+/* A request to cancel that comes when all is over undoes nothing, and how it ended is still told. */
+static void test_cancel_too_late(void **state)
 {
 	struct fake *f = *state;
+	struct snapshot_status s;
 
+	for (int rc = 0; rc >= -EIO; rc -= EIO) {
+		assert_int_equal(ask(f, CONTROL_SNAPSHOT, NULL), 0);
+		end_job(f, rc, false);
+		assert_int_equal(ask(f, CONTROL_SNAPSHOT_CANCEL, NULL), 0);
+		assert_int_equal(ask(f, CONTROL_SNAPSHOT_STATUS, &s), 0);
+		assert_int_equal(s.phase, rc ? SNAPSHOT_FAILED : SNAPSHOT_DONE);
+		assert_int_equal(s.rc, rc);
+	}
 	assert_int_equal(ask(f, CONTROL_SNAPSHOT, NULL), 0);
 	end_job(f, 0, true);
 	assert_int_equal(ask(f, CONTROL_SNAPSHOT_CANCEL, NULL), 0);
+	assert_int_equal(f->finished, 0);
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT_STATUS, &s), 0);
+	assert_int_equal(s.phase, SNAPSHOT_DONE);
 	assert_int_equal(f->finished, 1);
 	assert_int_equal(f->cancelled, 0);
 }
@@ -561,7 +574,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test_setup_teardown(test_course, setup, teardown),
 	cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),
 	cmocka_unit_test_setup_teardown(test_stop, setup, teardown),
-	cmocka_unit_test_setup_teardown(test_stop_without_client, setup, teardown),
+	cmocka_unit_test_setup_teardown(test_cancel_too_late, setup, teardown),
 	cmocka_unit_test_setup_teardown(test_lease, setup, teardown),
 	cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 	cmocka_unit_test_setup_teardown(test_waits_for_memory, setup, teardown),
