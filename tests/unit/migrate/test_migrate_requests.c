@@ -31,6 +31,7 @@ struct fake {
 	int sockets[2];
 	int extra[SOURCE_MAX_CHANNELS - 1];
 	unsigned int n_extra;
+	bool postcopy; /* asked for with channels */
 };
 
 void vm_finish(struct vm *vm, enum vm_end end, const struct err *why)
@@ -300,6 +301,7 @@ static int migrate_over(struct fake *f, uint8_t channels)
 	int rc;
 
 	req.channels = channels;
+	req.postcopy = f->postcopy;
 	wbuf_init(&payload, 1000);
 	wbuf_init(&reply, 10);
 	source_request_encode(&req, &payload);
@@ -329,6 +331,9 @@ static void test_channels(void **state)
 	assert_int_equal(migrate_over(f, 0), -EBADMSG);
 	assert_int_equal(migrate_over(f, SOURCE_MAX_CHANNELS + 1), -EBADMSG);
 	assert_int_equal(migrate_over(f, 4), -EINVAL);
+	f->postcopy = true;
+	assert_int_equal(migrate_over(f, 3), -EBADMSG);
+	f->postcopy = false;
 	assert_int_equal(f->started, 0);
 	assert_int_equal(migrate_over(f, 3), 0);
 	assert_int_equal(f->n_extra, 2);
