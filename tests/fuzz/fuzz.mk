@@ -18,6 +18,7 @@ FUZZ_ARCH    := $(patsubst %.c,$(FUZZ_B)/obj/%.o,arm/compat.c arm/state.c arm/st
 FUZZ_HEADERS := $(FUZZ_B)/arm64
 FUZZ_OBJS    := $(FUZZ_SRCS:%.c=$(FUZZ_B)/obj/%.o)
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,$(FUZZ_B)/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+$(FUZZ_B)/obj/util/confine.o: $(UNIT_B)/include/util/confine-filter.h
 
 # clang finds its runtime in a package of its own.
 $(FUZZ_B)/.clang-found:
