@@ -501,6 +501,8 @@ int source_rejoin(struct source_job *job, int fd, struct err *err)
 
 int source_resume(struct source_job *job, struct err *err)
 {
+	struct vm *vm = job->vm;
+
 	if (job->threaded || job->course != SOURCE_UNSURE)
 		return err_set(
 			err, -EBUSY,
@@ -508,6 +510,7 @@ int source_resume(struct source_job *job, struct err *err)
 	source_happened(job, COURSE_RESUMED);
 	job->status.phase = SOURCE_PHASE_FAILED;
 	finish(job);
+	(void)vm_user_resume(vm); /* it may have left as a paused one */
 	return 0;
 }
 
