@@ -238,7 +238,8 @@ int cmd_migrate(int argc, char **argv)
 			       opts.cancel ? "--cancel takes a VM's NAME alone"
 					   : "name a VM and a DEST"),
 		       builtin_usage("migrate", &err);
-	if (transport_parse(argv[1], false, opts.insecure, &t, &err))
+	if (transport_parse(argv[1], false, opts.insecure || opts.tls_psk, &t, &err) ||
+	    transport_use_tls(&t, argv[1], opts.tls_psk, &err))
 		return builtin_usage("migrate", &err);
 	if (opts.recover)
 		t.recover = argv[0];

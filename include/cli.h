@@ -61,6 +61,7 @@ struct migrate_opts {
 	int codec;	 /* enum snap_codec */
 	uint32_t rounds; /* before post-copy */
 	bool postcopy, recover;
+	const char *tls_psk;
 	bool cancel, auto_converge, keep_paused, insecure, drop_tags, json;
 };
 
@@ -69,6 +70,7 @@ struct incoming_opts {
 	const char *name, *recover;
 	const char *kernel, *initrd, *params;
 	bool tty[4]; /* VM_MAX_UARTS */
+	const char *tls_psk;
 	bool detach, insecure;
 };
 

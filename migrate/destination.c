@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "util/clock.h"
+#include "util/confine.h"
 #include "vm/fault.h"
 
 void destination_happened(struct destination *d, unsigned int event)
@@ -295,6 +296,8 @@ static void *thread_main(void *arg)
 	int rc = fault_thread_init(d->vm, &err);
 
 	pthread_setname_np(pthread_self(), "incoming");
+	if (!rc && d->vm->confined)
+		rc = confine_receiver(&err);
 	if (!rc)
 		rc = channel_send_empty(&d->ch, STREAM_ACCEPT, &err);
 	while (!rc && d->course != DESTINATION_RUNNING && d->course != DESTINATION_FILLING)

@@ -112,7 +112,7 @@ static int parse_tcp(const char *text, bool insecure, struct transport *t, struc
 	if (!insecure && !is_loopback(&at))
 		return bad(text,
 			   "plain TCP beyond this host shows guest memory to all in between: use "
-			   "ssh://[USER@]HOST, or give --insecure",
+			   "ssh://[USER@]HOST or --tls-psk FILE, or give --insecure",
 			   err);
 	return 0;
 }
@@ -274,7 +274,7 @@ int transport_connect(const struct transport *t, int *fd, pid_t *child, struct e
 	}
 	if (t->kind == TRANSPORT_TCP)
 		no_delay(*fd);
-	return 0;
+	return t->tls_psk ? transport_tls(t, false, fd, err) : 0;
 }
 
 /* What a dead one has left is taken over; whoever listens keeps it. */
@@ -397,9 +397,11 @@ int transport_accept(const struct transport *t, struct transport_listener *l, in
 		*rfd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
 	} while (*rfd < 0 && (errno == EINTR || errno == ECONNABORTED));
 	rc = *rfd < 0 ? err_sys(err, -errno, "%s", l->where) : 0;
-	*wfd = *rfd;
 	transport_stop_listening(t, l);
 	if (!rc && t->kind == TRANSPORT_TCP)
 		no_delay(*rfd);
+	if (!rc && t->tls_psk)
+		rc = transport_tls(t, true, rfd, err);
+	*wfd = *rfd;
 	return rc;
 }

@@ -40,6 +40,10 @@ int stream_hello_decode(const uint8_t bytes[STREAM_HELLO], uint16_t *version, st
 	rbuf_init(&in, bytes + 8, STREAM_HELLO - 8);
 	oldest = rbuf_u16(&in);
 	newest = rbuf_u16(&in);
+	/* A first record of TLS. */
+	if (bytes[0] == 0x16 && bytes[1] == 3)
+		return err_set(err, -EPROTO,
+			       "the other side speaks TLS: --tls-psk is for both sides");
 	if (memcmp(bytes, MAGIC, 8) || oldest > newest || rbuf_u32(&in))
 		return err_set(err, -EPROTO, "the other side is no migration of lkvm");
 	if (oldest > STREAM_VERSION || newest < STREAM_VERSION)

@@ -73,6 +73,7 @@ struct vm {
 	 * closed when the answer is made.
 	 */
 	int passed_fd;
+	bool confined; /* util/confine.h: this process can open nothing that a user names later */
 	uint64_t started_ns; /* CLOCK_MONOTONIC */
 	uint32_t boots;
 	struct lazy *lazy; /* brings RAM in behind a restored guest (migrate/lazy.h), or NULL */
