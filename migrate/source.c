@@ -94,7 +94,8 @@ static void finish(struct source_job *job)
 	if (job->threaded)
 		pthread_join(job->thread, NULL);
 	job->threaded = job->ended = false;
-	vm->shift = VM_SHIFT_NONE;
+	if (job->course != SOURCE_DONE)
+		vm->shift = VM_SHIFT_NONE;
 	if (course_source_waits(job->course) && !job->leaving) {
 		channel_hang_up(&job->ch);
 		vm->shift = VM_SHIFT_KEPT;
