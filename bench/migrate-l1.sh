@@ -37,19 +37,23 @@ by_lkvm()
 {
 	row=$1_$2_$3
 	shift
+	rm -f ./*.out
 	# shellcheck disable=SC2086 # one word or none
-	(group from ./lkvm run --name from -c 1 -m "$2" ${3-} --no-reboot -k Image -i initrd -p "quiet -- $(words "$1" "$2")" \
+	(group "from_$row" ./lkvm run --name from -c 1 -m "$2" ${3-} --no-reboot -k Image -i initrd -p "quiet -- $(words "$1" "$2")" \
 		</dev/null >from.out 2>&1) &
+	source=$!
 	if [ "$1" = busy ]; then
 		said from.out '^busy'
 	else
 		said from.out '^init'
-		idle from
+		idle "from_$row"
 	fi
-	(group to ./lkvm incoming unix:$work/line --name to </dev/null >to.out 2>&1) &
+	(group "to_$row" ./lkvm incoming unix:$work/line --name to </dev/null >to.out 2>&1) &
+	destination=$!
 	said to.out 'waiting at'
-	before=$(used from)
-	(group from ./lkvm migrate from unix:$work/line --json >from.json) || {
+	load "from_$row"
+	before=$(used "from_$row")
+	(group "from_$row" ./lkvm migrate from unix:$work/line --json >from.json) || {
 		cat from.json to.out
 		exit 1
 	}
@@ -61,9 +65,11 @@ by_lkvm()
 	done
 	echo "$row.pages $(field pages <from.json)"
 	echo "$row.rounds $(field round <from.json)"
-	[ "$1" = busy ] || echo "$row.cpu_us $(($(used from) - before + $(used to)))"
+	elapsed_ms=$(($(field elapsed_ns <from.json) / 1000000))
+	echo "$row.from_us $(($(used "from_$row") - before - elapsed_ms * load / 1000))"
+	echo "$row.to_us $(used "to_$row")"
 	./lkvm stop to >/dev/null
-	forget from to
+	wait "$source" "$destination"
 }
 
 lkvm()
@@ -81,18 +87,19 @@ qemu()
 {
 	row=qemu_$1_$2
 	[ -e $work/qemu ] || fetch_qemu
-	run_qemu from $work/from "$2" -kernel Image -initrd initrd -append "quiet -- $(words "$1" "$2")"
+	run_qemu "from_$row" $work/from "$2" -kernel Image -initrd initrd -append "quiet -- $(words "$1" "$2")"
 	if [ "$1" = busy ]; then
 		# It is mute: as long as lkvm's has needed for it, and more.
 		sleep $(($2 / 16))
 	else
 		sleep 2
-		idle from
+		idle "from_$row"
 	fi
-	run_qemu to $work/to "$2" -incoming unix:$work/line
+	source=$!
+	run_qemu "to_$row" $work/to "$2" -incoming unix:$work/line
+	destination=$!
 	sleep 2
 	tell $work/from "migrate_set_parameter max-bandwidth 100G"
-	before=$(($(used from) + $(used to)))
 	tell $work/from "migrate -d unix:$work/line"
 	for _ in $(seq 60); do
 		sleep 1
@@ -103,10 +110,10 @@ qemu()
 	sed -n "s/.*total time: *\([0-9]*\) ms.*/$row.total_us \1000/p; s/.*downtime: *\([0-9]*\) ms.*/$row.down_us \1000/p
 		s/.*[^a-z]normal: *\([0-9]*\) pages.*/$row.pages \1/p" info
 	sed -n "s/.*transferred ram: *\([0-9]*\) kbytes.*/$row.sent_bytes \1/p" info | awk '{ print $1, $2 * 1024 }'
-	[ "$1" = busy ] || echo "$row.cpu_us $(($(used from) + $(used to) - before))"
 	tell $work/from quit
 	tell $work/to quit
-	forget from to
+	wait "$source" "$destination"
+	kill "$(cat from.cat)" "$(cat to.cat)"
 }
 
 sleep 2
