@@ -24,15 +24,6 @@ static uint64_t now_realtime(void)
 	return ts.tv_sec * NS_PER_S + ts.tv_nsec;
 }
 
-/* What the guest's physical counter shows where KVM does not tell: the host's, whose virtual one has no offset. */
-static uint64_t host_counter(void)
-{
-	uint64_t count;
-
-	__asm__ volatile("isb\n\tmrs %0, cntvct_el0" : "=r"(count) : : "memory");
-	return count;
-}
-
 int clock_state_save(struct vm *vm, struct wbuf *out, struct err *err)
 {
 	uint64_t cntvct, cntpct;
@@ -40,8 +31,9 @@ int clock_state_save(struct vm *vm, struct wbuf *out, struct err *err)
 
 	if (rc)
 		return err_sys(err, rc, "the guest's counter");
+	/* Where KVM does not tell, the guest's physical counter is the host's, whose virtual one has no offset. */
 	if (arm_get_reg(&vm->vcpus[0], KVM_REG_ARM_PTIMER_CNT, &cntpct))
-		cntpct = host_counter();
+		cntpct = arm_cntvct();
 	wbuf_u64(out, cntvct);
 	wbuf_u64(out, cntpct);
 	wbuf_u32(out, arm_cntfrq());

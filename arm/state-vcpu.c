@@ -19,6 +19,11 @@
 /* arch/arm64/kvm/sys_regs.h of Linux, reset_unknown() */
 #define RESET_UNKNOWN 0x1de7ec7edbadc0deull
 
+#define RGSR_EL1   ARM64_SYS_REG(3, 0, 1, 0, 5)
+#define GCR_EL1	   ARM64_SYS_REG(3, 0, 1, 0, 6)
+#define TFSR_EL1   ARM64_SYS_REG(3, 0, 5, 6, 0)
+#define TFSRE0_EL1 ARM64_SYS_REG(3, 0, 5, 6, 1)
+
 static uint32_t reg_size(uint64_t id)
 {
 	return 1u << ((id & KVM_REG_SIZE_MASK) >> KVM_REG_SIZE_SHIFT);
@@ -55,6 +60,10 @@ static const char *reg_name(uint64_t id, char text[40])
 {
 	if (id == KVM_REG_ARM_PSCI_VERSION)
 		snprintf(text, 40, "PSCI_VERSION");
+	else if (id == RGSR_EL1 || id == GCR_EL1)
+		snprintf(text, 40, id == GCR_EL1 ? "GCR_EL1" : "RGSR_EL1");
+	else if (id == TFSR_EL1 || id == TFSRE0_EL1)
+		snprintf(text, 40, id == TFSR_EL1 ? "TFSR_EL1" : "TFSRE0_EL1");
 	else if ((id & KVM_REG_ARM_COPROC_MASK) == KVM_REG_ARM64_SYSREG)
 		snprintf(text, 40, "S%u_%u_C%u_C%u_%u", (unsigned int)(id >> 14 & 3),
 			 (unsigned int)(id >> 11 & 7), (unsigned int)(id >> 7 & 15),
@@ -304,14 +313,54 @@ static int apply_regs(struct vcpu *vcpu, const struct vcpu_state *state, bool fi
 	return refused;
 }
 
+/*
+ * What each kernel has that can run this machine: general registers, those of vectors, those of tags. Others may come with a
+ * newer kernel, and then are as at reset to a guest that has never seen them.
+ */
+static bool is_always_there(const struct vcpu *vcpu, uint64_t id)
+{
+	uint64_t group = id & KVM_REG_ARM_COPROC_MASK;
+
+	if (group == KVM_REG_ARM_CORE || group == KVM_REG_ARM64_SVE)
+		return true;
+	return vcpu->vm->config.mte &&
+	       (id == RGSR_EL1 || id == GCR_EL1 || id == TFSR_EL1 || id == TFSRE0_EL1);
+}
+
+/* A register that this host has and the file has not would be what it is at reset: a guest would run on wrong values. */
+static int refuse_missing(struct vcpu *vcpu, const struct vcpu_state *state, struct wbuf *reasons,
+			  struct err *err)
+{
+	struct kvm_reg_list *list = NULL;
+	int rc = list_regs(vcpu, &list, err);
+
+	for (uint64_t i = 0; !rc && i < list->n; i++) {
+		struct err why = ERR_INIT;
+		char name[40];
+
+		if (!is_always_there(vcpu, list->reg[i]) || find_reg(state, list->reg[i]))
+			continue;
+		err_set(&why, -EOPNOTSUPP, "vcpu %u: register %s is missing from the saved state",
+			vcpu->index, reg_name(list->reg[i], name));
+		state_refused(reasons, &why);
+		rc = -EOPNOTSUPP;
+		break;
+	}
+	free(list);
+	return rc;
+}
+
 int vcpu_state_apply(struct vcpu *vcpu, const struct vcpu_state *state, struct wbuf *reasons,
 		     struct err *err)
 {
 	struct kvm_mp_state mp = {.mp_state = state->mp_state};
 	struct kvm_vcpu_events events = {0};
-	int firmware = apply_regs(vcpu, state, true, reasons);
-	int rc = apply_regs(vcpu, state, false, reasons);
+	int rc = refuse_missing(vcpu, state, reasons, err), firmware;
 
+	if (rc)
+		return rc;
+	firmware = apply_regs(vcpu, state, true, reasons);
+	rc = apply_regs(vcpu, state, false, reasons);
 	if (firmware || rc)
 		return -EOPNOTSUPP;
 	events.exception.serror_pending = state->serror_pending;

@@ -166,6 +166,14 @@ uint32_t arm_cntfrq(void)
 	return value;
 }
 
+uint64_t arm_cntvct(void)
+{
+	uint64_t count;
+
+	__asm__ volatile("isb\n\tmrs %0, cntvct_el0" : "=r"(count) : : "memory");
+	return count;
+}
+
 uint64_t arm_vcpu_mpidr(struct vcpu *vcpu)
 {
 	uint64_t value = 0;

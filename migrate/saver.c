@@ -180,7 +180,7 @@ static int write_and_rename(struct saver *s, int folder, const struct snap_chain
 	return rc;
 }
 
-static int save(struct saver *s, struct snap_info *info, struct err *err)
+static int save_by_name(struct saver *s, struct snap_info *info, struct err *err)
 {
 	const struct snapshot_request *req = s->in->req;
 	struct snap_chain parent = {.n = 0};
@@ -199,10 +199,24 @@ static int save(struct saver *s, struct snap_info *info, struct err *err)
 	return rc;
 }
 
+static int save(struct saver *s, struct snap_info *info, struct err *err)
+{
+	const struct snapshot_request *req = s->in->req;
+	int rc;
+
+	if (req->fd < 0)
+		return save_by_name(s, info, err);
+	rc = write_file(s, req->fd, NULL, info, err);
+	if (rc)
+		err_prefix(err, "%s", req->path);
+	return rc;
+}
+
 /* What does the file need of this? All else would keep sockets open, and a name taken, beyond the VM's end. */
 static bool needs(const struct saver *s, int fd)
 {
-	if (fd <= STDERR_FILENO || fd == s->pipe || fd == s->in->mem->pagemap)
+	if (fd <= STDERR_FILENO || fd == s->pipe || fd == s->in->mem->pagemap ||
+	    fd == s->in->req->fd)
 		return true;
 	for (uint32_t i = 0; i < s->in->mem->n; i++)
 		if (s->in->mem->banks[i].fd == fd)
@@ -249,6 +263,6 @@ void saver_clean(const struct snapshot_request *req, pid_t child)
 	char part[PATH_MAX];
 
 	waitpid(child, NULL, 0);
-	if (part_name(req, child, part) == 0)
+	if (req->fd < 0 && part_name(req, child, part) == 0)
 		unlink(part);
 }

@@ -140,7 +140,7 @@ int source_copy(struct source_job *job, struct err *err)
 	if (!rc)
 		rc = ram_sender_look(job->sender, false, &remaining, err);
 	source_set_phase(job, SOURCE_PHASE_COPYING);
-	while (!rc) {
+	while (!rc && !(job->req.postcopy && round >= job->req.rounds)) {
 		before = remaining;
 		rc = copy_round(job, ++round, &took, err);
 		if (!rc)

@@ -56,7 +56,7 @@ const char *record_type_name(uint32_t type)
 int record_next(struct rbuf *in, struct record *rec, struct err *err)
 {
 	size_t start = in->pos;
-	const uint8_t *bytes = in->data + start;
+	const uint8_t *bytes;
 	struct rbuf r = *in;
 	uint32_t length;
 
@@ -69,6 +69,7 @@ int record_next(struct rbuf *in, struct record *rec, struct err *err)
 			       "%d are needed",
 			       start, rbuf_left(in), RECORD_HEADER + CHECKSUM);
 
+	bytes = in->data + start;
 	rec->type = rbuf_u32(&r);
 	rec->version = rbuf_u16(&r);
 	rec->flags = rbuf_u16(&r);

@@ -97,20 +97,28 @@ static int sum_piece(struct snap_reader *r, const uint8_t *bytes, size_t len, vo
 	return 0;
 }
 
+struct taking {
+	size_t room;
+	struct checksum
+		sum; /* of what is taken: the file may have been changed since it was first summed */
+};
+
 /* Grows with the entries that are good, not with the number of them that the header claims. */
 static int take_piece(struct snap_reader *r, const uint8_t *bytes, size_t len, void *arg,
 		      struct err *err)
 {
-	size_t *room = arg, n = len / SNAP_ENTRY;
+	struct taking *t = arg;
+	size_t n = len / SNAP_ENTRY;
 
-	if (n > *room - r->nentries) {
-		size_t want = *room * 2 > r->nentries + n ? *room * 2 : r->nentries + n;
+	checksum_add(&t->sum, bytes, len);
+	if (n > t->room - r->nentries) {
+		size_t want = t->room * 2 > r->nentries + n ? t->room * 2 : r->nentries + n;
 		struct snap_entry *bigger = reallocarray(r->entry, want, sizeof(*bigger));
 
 		if (!bigger)
 			return err_sys(err, -ENOMEM, "index");
 		r->entry = bigger;
-		*room = want;
+		t->room = want;
 	}
 	for (; n; n--, bytes += SNAP_ENTRY) {
 		struct snap_entry *e = &r->entry[r->nentries];
@@ -132,10 +140,11 @@ static int take_piece(struct snap_reader *r, const uint8_t *bytes, size_t len, v
 	return 0;
 }
 
+/* Summed before an entry is looked at, so that damage is called by its name; and what is taken, while it is taken. */
 static int open_index(struct snap_reader *r, struct err *err)
 {
+	struct taking taking = {.room = 0};
 	struct checksum sum;
-	size_t room = 0;
 	int rc;
 
 	checksum_init(&sum);
@@ -145,7 +154,13 @@ static int open_index(struct snap_reader *r, struct err *err)
 	if (checksum_end(&sum) != r->l.index_sum)
 		return err_set(err, -EBADMSG, "index at offset %" PRIu64 ": the checksum is wrong",
 			       snap_index_off(&r->l));
-	return for_index(r, &room, take_piece, err);
+	checksum_init(&taking.sum);
+	rc = for_index(r, &taking, take_piece, err);
+	if (!rc && checksum_end(&taking.sum) != r->l.index_sum)
+		rc = err_set(err, -EBADMSG,
+			     "index at offset %" PRIu64 ": it was changed while it was read",
+			     snap_index_off(&r->l));
+	return rc;
 }
 
 static int compare_extents(const void *a, const void *b)

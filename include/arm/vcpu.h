@@ -26,6 +26,7 @@ int arm_get_reg(struct vcpu *vcpu, uint64_t id,
 		uint64_t *value); /* 64-bit ones; 0 or a negative errno */
 
 uint32_t arm_cntfrq(void);		    /* Hz; KVM gives guests the host's */
+uint64_t arm_cntvct(void);		    /* ticks of the host's virtual counter, now */
 uint64_t arm_vcpu_mpidr(struct vcpu *vcpu); /* affinity fields */
 
 /* Whether the CPU can run a kernel with pages of that size (ID_AA64MMFR0_EL1.TGran*); 0 is unknown and fine. */

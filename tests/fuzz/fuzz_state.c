@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * libFuzzer target for what is in records of state: the machine's configuration, which builds a machine, and the sequence of
- * records it comes in. The first byte of the input says which of the two the rest is. Records of vCPUs and interrupt
- * controllers are arm64's own and do not compile here: tests/unit/arm/arm64 and the system tests have them.
+ * records it comes in. The first byte of the input says which of the two the rest is. Records of vCPUs, interrupt
+ * controllers and devices are fuzz_arch.c's.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -279,3 +279,10 @@ gone_soon()
 {
 	wait_for 5 gone "$1"
 }
+
+# --- the other host, where there is one (suite --peer) ------------------------------------------------------------
+# there COMMAND: a shell command on it.
+there()
+{
+	timeout 120 ssh -o BatchMode=yes peer "$@"
+}

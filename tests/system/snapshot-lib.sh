@@ -92,6 +92,18 @@ cannot_run()
 	not grep -E 'bank|checksum' err check.err && gone bad
 }
 
+# --- a lazy restore ---
+# missing NAME: bytes that are still to come.
+missing()
+{
+	ctl stat "$1" --json | sed -n 's/.*"missing": *\([0-9]*\).*/\1/p'
+}
+
+all_there()
+{
+	is "$(missing "$1")" 0
+}
+
 # --- what a VM does ---
 # grows NAME WORD MORE: so many more lines "WORD N" than now; numbers count on.
 lines_of()

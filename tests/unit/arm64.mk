@@ -18,8 +18,9 @@ $(ARM64_B)/tagwalk: tests/system/tagwalk.c
 $(ARM64_B)/bench-tags: bench/tags/tags.c
 
 # A KVM made up in front of the real one.
-$(ARM64_B)/test_tags_ioctl $(ARM64_B)/test_state_gic: ARM64_LDFLAGS := -Wl,--wrap=ioctl
+$(ARM64_B)/test_tags_ioctl $(ARM64_B)/test_state_gic $(ARM64_B)/test_state_vcpu: ARM64_LDFLAGS := -Wl,--wrap=ioctl
 $(ARM64_B)/test_state_gic: $(B)/obj/arm/state-gic.o
+$(ARM64_B)/test_state_vcpu: $(B)/obj/arm/state-vcpu.o
 $(ARM64_B)/test_mte: ARM64_LDFLAGS := -Wl,--wrap=ioctl,--wrap=getauxval,--wrap=mmap,--wrap=munmap
 
 $(ARM64_PROGS): $(ARM64_OBJS)

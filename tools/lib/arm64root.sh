@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# Debian's arm64 programs for the machines of the bed (busybox, strace), with the libraries they
-# need; and the arm64 programs of our own in tests/guest/linux. Sourced after common.sh, apt.sh and
+# Debian's arm64 programs for the machines of the bed (busybox, strace, and ssh for migrations to
+# another of them), with the libraries they need; and the arm64 programs of our own in tests/guest/linux. Sourced after common.sh, apt.sh and
 # fetch.sh.
 
 : "${top:?common.sh comes first}" "${cache:?}"
 
-arm64root_packages=(busybox-static strace)
+arm64root_packages=(busybox-static strace openssh-client dropbear-bin)
 
 # Sets $arm64root to the folder with those packages, fetching them first if need be.
 arm64root_get()

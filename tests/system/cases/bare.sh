@@ -53,7 +53,7 @@ done
 for image in "$B"/bare/*.img; do
 	image=$(basename "$image" .img)
 	case $image in
-	echo | loop | saved | pattern | '*') ;;
+	echo | loop | saved | pattern | golden | '*') ;;
 	*) ls "$W" >/dev/null && grep -q "^bare $image \|bare/$image.img" "/share/tests/system/cases/bare.sh" || echo "$image" ;;
 	esac
 done >forgotten

@@ -8,7 +8,7 @@ flips=3
 some='-[2-9]$|-[0-9]{2,}$' # chunks of memory that are left out
 [ "$FULL" = 0 ] || flips=200
 [ "$FULL" = 0 ] || some=none
-plan 20
+plan 28
 chance=$$
 
 # Sets $random, 0 to $1 - 1.
@@ -104,6 +104,21 @@ ended g 10
 check "control: the files are good" sh -c "for f in c z i; do '$B/lkvm' snapshot verify \$f || exit 1; done"
 restore good c
 check "control: and start a VM, which is paused as it was" wait_for 20 listed good paused
+
+# --- the base's disk dies while a snapshot compares with it: EIO (5) from the saving process's reads ---
+# The header was read before memory is; of memory some is read, and more later.
+"$B/lkvm" snapshot "$CASE-good" next --base c --rate 1M >slow.out 2>&1 &
+slow=$!
+wait_for 10 grep -s -q '^lkvm-save$' /proc/[0-9]*/comm
+saver=$(grep -s -l '^lkvm-save$' /proc/[0-9]*/comm | sed -n '1s,/proc/\([0-9]*\)/.*,\1,p')
+check "EIO from the base: the call fails" timeout 60 "$B/failcall" preadv@c 2 5 "$saver"
+wait $slow || :
+check "EIO from the base: told, with both files" both slow.out '/next: .*c: bank' 'Input/output error'
+check "EIO from the base: no file, and nothing is left" is "$(ls -A next .*.part 2>/dev/null)" ""
+check "EIO from the base: the VM is there" listed good paused
+check "EIO from the base: the next one works" snapshot good next --base c
+check "and has all that it needs" "$B/lkvm" snapshot verify next
+rm -f next
 ctl stop good
 ended good 10
 
@@ -136,4 +151,9 @@ check "a folder" refused folder
 # EIO (5) when memory is read, and before.
 "$B/failcall" preadv 1 5 -- "$B/lkvm" restore c --name "$CASE-bad" --paused </dev/null >out 2>err || :
 check "a disk that dies while memory is read: told" both err '^lkvm: c: ' 'Input/output error'
+# The same where what a file builds on cannot be read.
+"$B/failcall" preadv@c 1 5 -- "$B/lkvm" restore i --name "$CASE-bad" --paused </dev/null >out 2>err || :
+check "the base's disk dies while memory is read: told" both err '^lkvm: i: .*c: bank' 'Input/output error'
+"$B/failcall" pread@c 1 5 -- "$B/lkvm" restore i --name "$CASE-bad" --paused </dev/null >out 2>err || :
+check "the base's disk dies when it is looked for: told" both err '^lkvm.*i: ' 'uuid'
 check "none was started" not test -e "$SOCKETS/$CASE-bad.sock"

@@ -6,7 +6,7 @@
 
 kills=1
 [ "$FULL" = 0 ] || kills=20
-plan $((3 * 3 * kills + 3 * 3 + 25 + (FULL == 0 ? 0 : 1)))
+plan $((3 * 3 * kills + 3 * 3 + 21 + 5 * kills + (FULL == 0 ? 0 : 1)))
 mkdir s
 chance=$$
 
@@ -173,12 +173,25 @@ check "without a report" unharmed n
 ctl stop n
 ended n 20
 
-# --- the VMM itself ---
-slow g --live
-kill -9 "$(pid g)"
-check "kill -9 of the VMM: ends" ended g 20
-check "kill -9 of the VMM: its saving process goes too, and leaves nothing" wait_for 10 nothing_left
-check "kill -9 of the VMM: the old file is whole" whole
-"$B/lkvm" list >out 2>/dev/null
-check "kill -9 of the VMM: its name is free at once" not says out "$CASE-g .*(running|paused)"
-check "kill -9 of the VMM: the client is told" slow_ended
+# --- the VMM itself, at any moment; from the second time on it is a restored one ---
+check "one more to start from" snapshot g s/own --live
+i=0
+v=g
+while [ $i -lt $kills ]; do
+	i=$((i + 1))
+	if [ $i -gt 1 ]; then
+		v=v$i
+		restore $v s/own
+		wait_for 60 has_lines $v "$WORK" 2
+	fi
+	slow $v --live
+	a_while
+	kill -9 "$(pid $v)"
+	check "kill -9 $i of the VMM: ends" ended $v 20
+	check "kill -9 $i of the VMM: its saving process goes too, and leaves nothing" wait_for 10 nothing_left
+	check "kill -9 $i of the VMM: the old file is whole" whole
+	"$B/lkvm" list >out 2>/dev/null
+	check "kill -9 $i of the VMM: its name is free at once" not says out "$CASE-$v .*(running|paused)"
+	check "kill -9 $i of the VMM: the client is told" slow_ended
+	rm -f $v.out $v.err
+done

@@ -6,19 +6,8 @@
 . /share/tests/system/snapshot-lib.sh
 . /share/tests/system/bare.sh
 
-plan 50
+plan 58
 mkdir s
-
-# missing NAME: bytes that are still to come.
-missing()
-{
-	ctl stat "$1" --json | sed -n 's/.*"missing": *\([0-9]*\).*/\1/p'
-}
-
-all_there()
-{
-	is "$(missing "$1")" 0
-}
 
 some_missing()
 {
@@ -122,6 +111,24 @@ wait_for 20 listed cut paused
 truncate -s 65536 short
 resume cut
 lost cut short "the file is cut under it"
+
+# disk_dies NAME FILE CALL@OF: EIO (5) when the thread that serves reads that file next. Then as lost().
+disk_dies()
+{
+	local task
+
+	restore "$1" "$2" --lazy --no-prefetch
+	wait_for 20 listed "$1" paused
+	task=$(grep -l '^lkvm-lazy$' "/proc/$(pid "$1")/task"/*/comm)
+	task=${task%/comm}
+	(usleep 300000 && resume "$1") &
+	check "EIO, $3: the call fails" timeout 60 "$B/failcall" "$3" 1 5 "${task##*/}"
+	lost "$1" "${3#*@}" "EIO, $3"
+	check "EIO, $3: it says so" says "$1.err" 'Input/output error'
+}
+
+disk_dies eio s/plain preadv@plain
+disk_dies eio2 s/child pread@base
 "$B/lkvm" snapshot verify s/plain >out 2>&1 || :
 check "control: the file itself is good" says out 'every checksum .* is right'
 check "nothing is left" no_litter s

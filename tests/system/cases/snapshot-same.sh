@@ -4,7 +4,7 @@
 # However a snapshot is made, it holds the same memory and tags: those that somebody sees who looks from outside.
 . /share/tests/system/snapshot-lib.sh
 
-plan 40
+plan 44
 mkdir s
 
 # same FILE FILE: `diff` finds nothing.
@@ -16,12 +16,17 @@ same()
 	return 1
 }
 
-# restored NAME FILE: a paused VM from it has the memory of g, $sum. Two tests.
+# restored NAME FILE OPTION...: a paused VM from it has the memory of g, $sum. Two tests.
 restored()
 {
-	restore "$1" "$2" --paused
-	check "restore of ${2##*/} --paused: is paused" wait_for 60 listed "$1" paused
-	check "restore of ${2##*/}: memory and tags are those of the VM, seen from outside" is "$(memory "$1")" "$sum"
+	local name="$1" file="$2"
+
+	shift 2
+	restore "$name" "$file" --paused "$@"
+	set -- "$name" "$file" "$*"
+	check "restore of ${2##*/} --paused $3: is paused" wait_for 60 listed "$1" paused
+	[ -z "$3" ] || wait_for 60 all_there "$1"
+	check "restore of ${2##*/} $3: memory and tags are those of the VM, seen from outside" is "$(memory "$1")" "$sum"
 }
 
 check "a guest that changes memory and tags all the time" worker g -c 2 -m 128 --mte
@@ -53,6 +58,10 @@ for i in 1 2 3 4 5; do
 	case $i in
 	3) check "one of the chain --live" snapshot g s/c$i --base s/$last --live --threads 2 ;;
 	4) check "one of the chain compressed" snapshot g s/c$i --base s/$last --compress zstd --live ;;
+	5)
+		pause g
+		check "one of the chain with tags from KVM, compressed" snapshot g s/c$i --base s/$last --tag-walker ioctl --compress zstd:1
+		;;
 	*)
 		pause g
 		check "snapshot $i of a chain" snapshot g s/c$i --base s/$last
@@ -71,6 +80,12 @@ check "restored from the chain: goes on" sh -c "'$B/lkvm' resume '$CASE-chain'"
 check "it counts on" goes_on chain "$WORK" 3 60
 check "without a report" unharmed chain
 check "the chain merged into one file" "$B/lkvm" snapshot merge s/c5 s/one --compress zstd
+restored lazy s/one --lazy
+ctl stop lazy
+ended lazy 20
+restored lazy2 s/c5 --lazy
+ctl stop lazy2
+ended lazy2 20
 mv s/c2 s/.hidden
 check "is the same, and needs no other" same s/one s/whole
 check "run --restore: refuses what is not the saved machine's" sh -c \

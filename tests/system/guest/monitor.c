@@ -5,6 +5,7 @@
  *
  *   c   counts: a line "N <number>" every 10 ms, until a key comes
  *   C   the same as fast as it can, with one look for a key after each line
+ *   k   counts as c does, and says what comes meanwhile, each byte in a line "K <byte>", up to the byte 0x04
  *   e   echoes what comes, as it comes, up to the byte 0x04
  *   E   the same, but takes everything in first and gives it back at the byte 0x04
  *   p   prints 16 KiB: 256 lines of 64 bytes, each with its number; 16 bytes at a time, as the FIFO is deep
@@ -133,6 +134,31 @@ static void count(uint64_t step)
 	}
 }
 
+static void count_and_listen(uint64_t step)
+{
+	uint64_t next = counter();
+
+	for (uint64_t n = 0;; n++) {
+		print("N ");
+		print_number(n, 1);
+		put('\n');
+		for (next += step; counter() < next;) {
+			uint8_t c;
+
+			if (!has_key())
+				continue;
+			c = in8(UART);
+			if (c == 4)
+				return;
+			print("K ");
+			put(c);
+			put('\n');
+		}
+		/* A guest that stood still has nothing to make up for. */
+		next = counter();
+	}
+}
+
 static void echo(void)
 {
 	for (uint8_t c = get(); c != 4; c = get())
@@ -209,6 +235,8 @@ void monitor(void)
 			count(frequency() / 100);
 		else if (key == 'C')
 			count(0);
+		else if (key == 'k')
+			count_and_listen(frequency() / 100);
 		else if (key == 'e')
 			echo();
 		else if (key == 'E')

@@ -3,10 +3,12 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/timerfd.h>
+#include <unistd.h>
 
 #include "migrate/control.h"
 #include "migrate/lazy.h"
@@ -26,6 +28,8 @@ struct fake {
 	struct snapshot_job job;
 	unsigned int started, cancelled, finished, wanted;
 	int start_rc, check_rc;
+	bool with_file; /* the last one came with a file */
+	bool whole;	/* what is asked for has no base */
 	bool stop_loop; /* when it is cancelled */
 	struct migrate_control *mc;
 };
@@ -47,7 +51,7 @@ int snapshot_start(struct vm *vm, const struct snapshot_request *req,
 {
 	struct fake *f = fake_of(vm);
 
-	(void)req;
+	f->with_file = req->fd >= 0;
 	f->started++;
 	if (f->start_rc)
 		return err_set(err, f->start_rc, "no");
@@ -97,6 +101,24 @@ int source_cancel(struct source_job *job)
 	return 0;
 }
 
+int source_rejoin(struct source_job *job, int fd, struct err *err)
+{
+	(void)job, (void)fd, (void)err;
+	return -ENOSYS;
+}
+
+int source_resume(struct source_job *job, struct err *err)
+{
+	(void)job, (void)err;
+	return -ENOSYS;
+}
+
+int destination_join(struct destination *d, int fd, struct err *err)
+{
+	(void)d, (void)fd, (void)err;
+	return -ENOSYS;
+}
+
 void source_leave(struct source_job *job)
 {
 	(void)job;
@@ -111,6 +133,7 @@ static int setup(void **state)
 	assert_int_equal(event_loop_init(&f->vm.loop, &err), 0);
 	log_init(&f->vm.log, -1, LOG_ERROR);
 	f->vm.vcpus = &f->vcpu;
+	f->vm.passed_fd = -1;
 	assert_int_equal(migrate_control_open(&f->vm, &f->mc, &err), 0);
 	*state = f;
 	return 0;
@@ -282,6 +305,8 @@ static int ask(struct fake *f, uint16_t type, struct snapshot_status *status)
 
 		assert_non_null(req);
 		good_request(req);
+		if (f->whole)
+			req->base[0] = '\0';
 		snapshot_request_encode(req, &payload);
 		free(req);
 	}
@@ -294,6 +319,41 @@ static int ask(struct fake *f, uint16_t type, struct snapshot_status *status)
 	wbuf_release(&payload);
 	wbuf_release(&reply);
 	return rc;
+}
+
+static void end_job(struct fake *f, int rc, bool ends);
+
+/* A VM that came by migration opens no file: it is handed one. */
+static void test_confined(void **state)
+{
+	struct fake *f = *state;
+	int ends[2];
+
+	f->vm.confined = true;
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT, NULL), SNAPSHOT_NEEDS_FILE);
+	assert_int_equal(f->started, 0);
+	assert_int_equal(pipe(ends), 0);
+	f->vm.passed_fd = ends[0];
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT, NULL), -EINVAL);
+	assert_int_equal(f->vm.passed_fd, ends[0]);
+	close(ends[0]);
+	close(ends[1]);
+	f->vm.passed_fd = open("/tmp", O_TMPFILE | O_RDWR, 0600);
+	assert_true(f->vm.passed_fd >= 0);
+	ends[0] = f->vm.passed_fd;
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT, NULL), -EOPNOTSUPP);
+	assert_int_equal(f->vm.passed_fd, ends[0]);
+	f->whole = true;
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT, NULL), 0);
+	assert_true(f->started == 1 && f->with_file);
+	assert_int_equal(f->vm.passed_fd, -1);
+	assert_true(fcntl(ends[0], F_GETFD) < 0); /* the child alone has it */
+	end_job(f, 0, false);
+	/* Whoever is not confined may be handed one, and need not. */
+	f->vm.confined = false;
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT, NULL), 0);
+	assert_true(f->started == 2 && !f->with_file);
+	end_job(f, 0, false);
 }
 
 static void end_job(struct fake *f, int rc, bool ends)
@@ -367,13 +427,26 @@ static void test_stop(void **state)
 	assert_int_equal(f->finished, 1);
 }
 
-static void test_stop_without_client(void **state)
+/* A request to cancel that comes when all is over undoes nothing, and how it ended is still told. */
+static void test_cancel_too_late(void **state)
 {
 	struct fake *f = *state;
+	struct snapshot_status s;
 
+	for (int rc = 0; rc >= -EIO; rc -= EIO) {
+		assert_int_equal(ask(f, CONTROL_SNAPSHOT, NULL), 0);
+		end_job(f, rc, false);
+		assert_int_equal(ask(f, CONTROL_SNAPSHOT_CANCEL, NULL), 0);
+		assert_int_equal(ask(f, CONTROL_SNAPSHOT_STATUS, &s), 0);
+		assert_int_equal(s.phase, rc ? SNAPSHOT_FAILED : SNAPSHOT_DONE);
+		assert_int_equal(s.rc, rc);
+	}
 	assert_int_equal(ask(f, CONTROL_SNAPSHOT, NULL), 0);
 	end_job(f, 0, true);
 	assert_int_equal(ask(f, CONTROL_SNAPSHOT_CANCEL, NULL), 0);
+	assert_int_equal(f->finished, 0);
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT_STATUS, &s), 0);
+	assert_int_equal(s.phase, SNAPSHOT_DONE);
 	assert_int_equal(f->finished, 1);
 	assert_int_equal(f->cancelled, 0);
 }
@@ -501,11 +574,12 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test_setup_teardown(test_course, setup, teardown),
 	cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),
 	cmocka_unit_test_setup_teardown(test_stop, setup, teardown),
-	cmocka_unit_test_setup_teardown(test_stop_without_client, setup, teardown),
+	cmocka_unit_test_setup_teardown(test_cancel_too_late, setup, teardown),
 	cmocka_unit_test_setup_teardown(test_lease, setup, teardown),
 	cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 	cmocka_unit_test_setup_teardown(test_waits_for_memory, setup, teardown),
 	cmocka_unit_test_setup_teardown(test_reset, setup, teardown),
+	cmocka_unit_test_setup_teardown(test_confined, setup, teardown),
 };
 
 UNIT_MAIN(tests)
