@@ -62,12 +62,12 @@ now_ms()
 	awk '{ printf "%d", $1 * 1000 }' /proc/uptime
 }
 
-# load GROUP: sets $load to what its programs use by themselves, microseconds a second.
-load()
+# by_itself GROUP: sets $own to what its programs use by themselves, microseconds a second.
+by_itself()
 {
-	load=$(used "$1")
+	own=$(used "$1")
 	sleep 2
-	load=$((($(used "$1") - load) / 2))
+	own=$((($(used "$1") - own) / 2))
 }
 
 # field NAME: that number from the last line of --json on standard input.

@@ -32,7 +32,7 @@ linux()
 		"$@" </dev/null >"$name.out" 2>&1) &
 	vm=$!
 	case $words in
-	busy*) said "$name.out" ^busy ;;
+	busy*) said "$name.out" ^filled ;;
 	*)
 		said "$name.out" ^init
 		idle "$name"
@@ -86,13 +86,13 @@ restore()
 # live NAME ROW: the pause as the VMM tells it, and what all of it costs while the guest runs.
 live()
 {
-	load "$1"
+	by_itself "$1"
 	for _ in 1 2 3; do
 		before=$(used "$1")
 		began=$(now_ms)
 		(group "$1" ./lkvm snapshot "$1" live --live --json >live.json) || exit 1
 		sleep 1
-		echo "$2.live_us $(($(used "$1") - before - (($(now_ms) - began) * load) / 1000))"
+		echo "$2.live_us $(($(used "$1") - before - (($(now_ms) - began) * own) / 1000))"
 		echo "$2.live_pause_ns $(field pause_ns <live.json)"
 		rm live
 	done
