@@ -106,7 +106,6 @@ static const char *const living[] = {
 	"preadv",
 	"pwritev",
 	"ftruncate",
-
 	"fsync",
 	"fdatasync",
 	"msync",
