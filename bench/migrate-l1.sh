@@ -117,7 +117,7 @@ qemu()
 	done
 	cp info "$folder/$row.info"
 	sed -n "s/.*total time: *\([0-9]*\) ms.*/$row.total_us \1000/p; s/.*downtime: *\([0-9]*\) ms.*/$row.down_us \1000/p
-		s/.*[^a-z]normal: *\([0-9]*\) pages.*/$row.pages \1/p" info
+		s/^normal: *\([0-9]*\) pages.*/$row.pages \1/p" info
 	sed -n "s/.*transferred ram: *\([0-9]*\) kbytes.*/$row.sent_bytes \1/p" info | awk '{ print $1, $2 * 1024 }'
 	tell $work/from quit
 	tell $work/to quit
