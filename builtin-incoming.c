@@ -5,8 +5,10 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,7 +16,10 @@
 #include "cli.h"
 #include "migrate/destination.h"
 #include "migrate/transport.h"
+#include "util/confine.h"
 #include "util/io.h"
+#include "vm/control-dir.h"
+#include "vm/control.h"
 #include "vm/vm.h"
 
 struct incoming {
@@ -22,6 +27,7 @@ struct incoming {
 	struct destination *destination;
 	char name[VM_NAME_MAX + 1]; /* the one it has at the source */
 	int parent;		    /* with --detach: who waits to hear that it runs; else -1 */
+	int null;		    /* and /dev/null */
 };
 
 /* Until somebody connects; Ctrl-C and its like leave no socket behind. */
@@ -53,6 +59,70 @@ static int wait_at(const struct transport *t, struct transport_listener *listene
 	return rc;
 }
 
+/* No dead VM's socket is in the way of ours: who is confined cannot find out whether it is dead. */
+static int sweep(char folder[CONTROL_PATH_MAX], struct err *err)
+{
+	struct control_folder f;
+	struct control_vm *vms;
+	size_t n;
+	int rc = control_folder_open(&f, true, err);
+
+	if (rc)
+		return rc;
+	(void)snprintf(folder, CONTROL_PATH_MAX, "%s", f.path);
+	control_folder_close(&f);
+	rc = control_list(&vms, &n, err);
+	for (size_t i = 0; !rc && i < n; i++)
+		if (!vms[i].alive)
+			(void)control_remove_stale(vms[i].name, NULL);
+	if (!rc)
+		free(vms);
+	return rc;
+}
+
+/*
+ * Before the first byte of the other side is read. What has to be opened from here on, to build the machine and for as long as it
+ * lives, is in this list.
+ */
+static int confine(const struct incoming *in, int rfd, int wfd, struct err *err)
+{
+	const int keep[] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, rfd,
+			    wfd,	  in->parent,	 in->null};
+	char folder[CONTROL_PATH_MAX], parent[CONTROL_PATH_MAX];
+	const struct confine_path paths[] = {
+		{"/dev/kvm", CONFINE_READ | CONFINE_WRITE},
+		{"/dev/userfaultfd", CONFINE_READ | CONFINE_WRITE},
+		{"/dev/ptmx", CONFINE_READ | CONFINE_WRITE},
+		{"/dev/pts", CONFINE_READ | CONFINE_WRITE},
+		/* A terminal or pipe is opened anew, so as not to change what others see of it (util/io.h). */
+		{"/proc/self/fd/0", CONFINE_READ | CONFINE_WRITE},
+		{"/proc/self/fd/1", CONFINE_READ | CONFINE_WRITE},
+		{"/proc/self/fd/2", CONFINE_READ | CONFINE_WRITE},
+		/* pagemap and smaps, of children as well. Other processes' memory stays closed: no ptrace. */
+		{"/proc", CONFINE_READ},
+		{"/sys/devices/system/cpu", CONFINE_READ},
+		{parent, CONFINE_READ},
+		{folder, CONFINE_READ | CONFINE_SOCKET},
+		{in->opts->kernel, CONFINE_READ},
+		{in->opts->initrd, CONFINE_READ},
+	};
+	struct err why = ERR_INIT;
+	int rc = sweep(folder, err);
+
+	if (!rc)
+		rc = confine_descriptors(keep, sizeof(keep) / sizeof(keep[0]), err);
+	if (rc)
+		return rc;
+	memcpy(parent, folder, sizeof(parent));
+	*strrchr(parent, '/') = '\0';
+	rc = confine_files(paths, sizeof(paths) / sizeof(paths[0]), &why);
+	if (rc == -EOPNOTSUPP)
+		fprintf(stderr, "lkvm incoming: %s: what is received could open files\n", why.msg);
+	else if (rc)
+		return err_set(err, rc, "%s", why.msg);
+	return confine_process(err);
+}
+
 static int wait_for_source(struct incoming *in, const struct transport *t, struct err *err)
 {
 	struct transport_listener listener;
@@ -63,6 +133,9 @@ static int wait_for_source(struct incoming *in, const struct transport *t, struc
 	rc = wait_at(t, &listener, err);
 	if (!rc)
 		rc = transport_accept(t, &listener, &rfd, &wfd, err);
+	if (rc)
+		return rc;
+	rc = confine(in, rfd, wfd, err);
 	return rc ? rc : destination_open(rfd, wfd, &in->destination, err);
 }
 
@@ -96,23 +169,22 @@ static int meet(struct incoming *in, struct vm_config *config, struct err *err)
 static void running(void *ctx)
 {
 	struct incoming *in = ctx;
-	int null;
 
 	if (in->parent < 0)
 		return;
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
-		dup2(null, fd);
+	for (int fd = STDIN_FILENO; in->null >= 0 && fd <= STDERR_FILENO; fd++)
+		dup2(in->null, fd);
 	(void)io_write_full(in->parent, "R", 1);
 	close(in->parent);
-	close(null);
-	in->parent = -1;
+	close(in->null);
+	in->parent = in->null = -1;
 }
 
 static int load(struct vm *vm, void *ctx, struct err *err)
 {
 	struct incoming *in = ctx;
 
+	vm->confined = true;
 	return destination_start(in->destination, vm, running, in, err);
 }
 
@@ -162,6 +234,7 @@ static int detached(struct incoming *in, const struct transport *t)
 		close(ends[0]);
 		setsid();
 		in->parent = ends[1];
+		in->null = open("/dev/null", O_RDWR | O_CLOEXEC);
 		return come(in, t);
 	}
 	close(ends[1]);
@@ -171,10 +244,64 @@ static int detached(struct incoming *in, const struct transport *t)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILED;
 }
 
+/* Bytes from one to the other until one of the two has no more. Where ssh has started us it ends with us. */
+static void relay(int rfd, int wfd, int vm)
+{
+	static const size_t size = 1 << 16;
+	struct pollfd p[2] = {{.fd = rfd, .events = POLLIN}, {.fd = vm, .events = POLLIN}};
+	char *buf = malloc(size);
+	bool open = buf != NULL;
+
+	while (open && poll(p, 2, -1) >= 0) {
+		for (int i = 0; i < 2 && open; i++) {
+			ssize_t n = p[i].revents ? io_read_some(p[i].fd, buf, size) : -EAGAIN;
+
+			if (n > 0)
+				open = io_write_full(i ? wfd : vm, buf, (size_t)n) == 0;
+			else
+				open = n == -EAGAIN;
+		}
+	}
+	free(buf);
+}
+
+static int give(const char *name, int rfd, int wfd, struct err *err)
+{
+	int ends[2], rc;
+
+	if (rfd == wfd)
+		return control_call_fd(name, CONTROL_MIGRATE_JOIN, NULL, rfd, NULL, err);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return err_sys(err, -errno, "socketpair");
+	rc = control_call_fd(name, CONTROL_MIGRATE_JOIN, NULL, ends[1], NULL, err);
+	close(ends[1]);
+	if (!rc)
+		relay(rfd, wfd, ends[0]);
+	close(ends[0]);
+	return rc;
+}
+
+/* A new line for a VM that has lost its own. */
+static int join(const struct incoming_opts *opts, const struct transport *t)
+{
+	struct transport_listener listener;
+	struct err err = ERR_INIT;
+	int rfd, wfd, rc = transport_listen(t, &listener, &err);
+
+	signal(SIGPIPE, SIG_IGN);
+	if (!rc)
+		rc = wait_at(t, &listener, &err);
+	if (!rc)
+		rc = transport_accept(t, &listener, &rfd, &wfd, &err);
+	if (!rc)
+		rc = give(opts->recover, rfd, wfd, &err);
+	return rc ? builtin_failed("incoming", &err) : EXIT_OK;
+}
+
 int cmd_incoming(int argc, char **argv)
 {
 	struct incoming_opts opts = {0};
-	struct incoming in = {.opts = &opts, .parent = -1};
+	struct incoming in = {.opts = &opts, .parent = -1, .null = -1};
 	struct err err = ERR_INIT;
 	struct transport t;
 	bool help = false;
@@ -191,7 +318,10 @@ int cmd_incoming(int argc, char **argv)
 		return err_set(&err, -EINVAL,
 			       "--detach goes with --tty 0: in the background there is no terminal"),
 		       builtin_usage("incoming", &err);
-	if (transport_parse(argv[0], true, opts.insecure, &t, &err))
+	if (transport_parse(argv[0], true, opts.insecure || opts.tls_psk, &t, &err) ||
+	    transport_use_tls(&t, argv[0], opts.tls_psk, &err))
 		return builtin_usage("incoming", &err);
+	if (opts.recover)
+		return join(&opts, &t);
 	return opts.detach ? detached(&in, &t) : come(&in, &t);
 }

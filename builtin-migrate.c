@@ -24,6 +24,14 @@ static void show(const struct migrate_opts *opts, const struct source_status *s)
 {
 	if (!isatty(STDERR_FILENO) || opts->json)
 		return;
+	if (s->phase == SOURCE_PHASE_SERVING) {
+		fprintf(stderr, "\r%-90s\r", "");
+		fprintf(stderr,
+			"the guest runs there, %" PRIu64 " MiB follow, %" PRIu64
+			" pages were waited for",
+			s->remaining >> 20, s->faults);
+		return;
+	}
 	fprintf(stderr,
 		"\rround %u, %" PRIu64
 		" MiB left, %.1f MiB/s, guest writes %.1f MiB/s, downtime now %.0f ms   ",
@@ -33,8 +41,9 @@ static void show(const struct migrate_opts *opts, const struct source_status *s)
 
 static int print_json(const struct source_status *s)
 {
-	static const char *const phases[] = {"none", "connecting", "copying",  "switching",
-					     "done", "failed",	   "undecided"};
+	static const char *const phases[] = {"none",	  "connecting", "copying",
+					     "switching", "postcopy",	"done",
+					     "failed",	  "undecided",	"broken"};
 	struct wbuf out;
 	struct json j;
 	int rc;
@@ -57,11 +66,12 @@ static int print_json(const struct source_status *s)
 	json_u64(&j, "state_bytes", s->state_bytes);
 	json_u64(&j, "sent_bytes", s->sent_bytes);
 	json_u64(&j, "elapsed_ns", s->elapsed_ns);
-	if (s->phase == SOURCE_PHASE_DONE) {
+	json_u64(&j, "faults", s->faults);
+	if (s->phase == SOURCE_PHASE_DONE || s->phase == SOURCE_PHASE_SERVING) {
 		json_u64(&j, "downtime_ns", s->downtime_ns);
 		json_u64(&j, "destination_downtime_ns", s->their_downtime_ns);
 	}
-	if (s->phase == SOURCE_PHASE_FAILED || s->phase == SOURCE_PHASE_UNDECIDED)
+	if (s->phase > SOURCE_PHASE_DONE)
 		json_str(&j, "error", s->err.msg);
 	json_end(&j);
 	rc = builtin_print("migrate", &out);
@@ -96,6 +106,10 @@ static void summary(const char *name, const struct source_status *s)
 	       name, s->elapsed_ns / 1e9, s->round, s->sent_bytes >> 10, s->counts.data_bytes >> 10,
 	       s->counts.tag_bytes >> 10, s->counts.zero_bytes >> 10, s->state_bytes >> 10,
 	       s->downtime_ns / MS, s->their_downtime_ns / MS);
+	if (s->faults)
+		printf("%s: it went on before its memory was there, and waited for %" PRIu64
+		       " pages\n",
+		       name, s->faults);
 }
 
 static int finish(const char *name, const struct migrate_opts *opts, const struct source_status *s)
@@ -106,7 +120,7 @@ static int finish(const char *name, const struct migrate_opts *opts, const struc
 		fprintf(stderr, "\r%*s\r", 90, "");
 	if (opts->json)
 		print_json(s);
-	if (s->phase == SOURCE_PHASE_FAILED || s->phase == SOURCE_PHASE_UNDECIDED)
+	if (s->phase > SOURCE_PHASE_DONE)
 		return builtin_failed("migrate", &s->err);
 	if (s->phase != SOURCE_PHASE_DONE)
 		return err_set(&err, -ECANCELED, "the VM knows of no migration any more"),
@@ -165,6 +179,9 @@ static int hand_over(const char *name, const struct migrate_opts *opts, int fd, 
 		.auto_converge = opts->auto_converge,
 		.keep_paused = opts->keep_paused,
 		.drop_tags = opts->drop_tags,
+		.postcopy = opts->postcopy,
+		.recover = opts->recover,
+		.rounds = opts->rounds,
 	};
 	struct wbuf payload;
 	int rc;
@@ -201,7 +218,7 @@ static int migrate(const char *name, const struct transport *t, const struct mig
 
 int cmd_migrate(int argc, char **argv)
 {
-	struct migrate_opts opts = {.downtime = 300};
+	struct migrate_opts opts = {.downtime = 300, .rounds = 1};
 	struct err err = ERR_INIT;
 	struct transport t;
 	bool help = false;
@@ -221,7 +238,10 @@ int cmd_migrate(int argc, char **argv)
 			       opts.cancel ? "--cancel takes a VM's NAME alone"
 					   : "name a VM and a DEST"),
 		       builtin_usage("migrate", &err);
-	if (transport_parse(argv[1], false, opts.insecure, &t, &err))
+	if (transport_parse(argv[1], false, opts.insecure || opts.tls_psk, &t, &err) ||
+	    transport_use_tls(&t, argv[1], opts.tls_psk, &err))
 		return builtin_usage("migrate", &err);
+	if (opts.recover)
+		t.recover = argv[0];
 	return migrate(argv[0], &t, &opts);
 }

@@ -80,7 +80,7 @@ static int open_snapshot(struct restore *r, struct vm_config *config, struct err
 	rc = vm_config_check(config, err);
 	/* What is not allowed is told before anything is started. */
 	if (!rc && config->lazy)
-		rc = mem_lazy_open(&r->uffd, err);
+		rc = mem_lazy_open("--lazy", &r->uffd, err);
 	return rc;
 }
 

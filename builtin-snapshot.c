@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* lkvm snapshot NAME FILE: starts one in the VM, asks after it, shows how it goes. The rest is builtin-snapshot-file.c. */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -151,15 +152,81 @@ static int follow(const char *name, const char *file, const struct snapshot_opts
 	return finish(opts, file, &status);
 }
 
-static int save(const char *name, const char *file, const struct snapshot_opts *opts)
+/* The file of a VM that opens none: made here with another name, which it keeps until all of it is there. */
+struct part {
+	char path[PATH_MAX];
+	int fd; /* or -1: the VM makes the file */
+};
+
+static int part_make(struct part *part, const char *path, struct err *err)
 {
-	struct snapshot_request *req = calloc(1, sizeof(*req));
+	const char *slash = strrchr(path, '/');
+
+	if (snprintf(part->path, PATH_MAX, "%.*s.%s.%d.part", (int)(slash - path + 1), path,
+		     slash + 1, (int)getpid()) >= PATH_MAX)
+		return err_set(err, -ENAMETOOLONG, "%s: path is too long", path);
+	part->fd = open(part->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	return part->fd < 0 ? err_sys(err, -errno, "%s", part->path) : 0;
+}
+
+/* The VM has written and synced it, or has failed. */
+static int part_finish(struct part *part, const char *path, int code)
+{
 	struct err err = ERR_INIT;
+	int folder;
+
+	if (part->fd < 0)
+		return code;
+	close(part->fd);
+	if (code != EXIT_OK) {
+		unlink(part->path);
+		return code;
+	}
+	if (rename(part->path, path) < 0)
+		return err_sys(&err, -errno, "%s is there, but cannot become %s", part->path, path),
+		       builtin_failed("snapshot", &err);
+	*strrchr(part->path, '/') = '\0';
+	folder = open(part->path[0] ? part->path : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (folder < 0 || fsync(folder) < 0)
+		code = (err_sys(&err, -errno, "cannot sync the folder of %s", path),
+			builtin_failed("snapshot", &err));
+	if (folder >= 0)
+		close(folder);
+	return code;
+}
+
+/* Asks the VM; what it cannot open it is handed. */
+static int request(const char *name, const struct snapshot_request *req, struct part *part,
+		   struct err *err)
+{
+	struct err first = ERR_INIT;
 	struct wbuf payload;
 	int rc;
 
+	wbuf_init(&payload, CONTROL_MAX_REQUEST);
+	snapshot_request_encode(req, &payload);
+	rc = control_call(name, CONTROL_SNAPSHOT, &payload, NULL, &first);
+	if (rc != SNAPSHOT_NEEDS_FILE) {
+		*err = first;
+	} else {
+		rc = part_make(part, req->path, err);
+		if (!rc)
+			rc = control_call_fd(name, CONTROL_SNAPSHOT, &payload, part->fd, NULL, err);
+	}
+	wbuf_release(&payload);
+	return rc;
+}
+
+static int save(const char *name, const char *file, const struct snapshot_opts *opts)
+{
+	struct part part = {.fd = -1};
+	struct snapshot_request *req = calloc(1, sizeof(*req));
+	struct err err = ERR_INIT;
+	int rc, code;
+
 	if (!req)
 		return err_set(&err, -ENOMEM, "out of memory"), builtin_failed("snapshot", &err);
+	req->fd = -1;
 	req->live = opts->live;
 	req->stop = opts->stop;
 	req->drop_tags = opts->drop_tags;
@@ -171,17 +238,17 @@ static int save(const char *name, const char *file, const struct snapshot_opts *
 	rc = absolute(file, req->path, &err);
 	if (!rc && opts->base)
 		rc = absolute(opts->base, req->base, &err);
-	wbuf_init(&payload, CONTROL_MAX_REQUEST);
-	snapshot_request_encode(req, &payload);
 	if (!rc)
-		rc = control_call(name, CONTROL_SNAPSHOT, &payload, NULL, &err);
-	wbuf_release(&payload);
-	free(req);
+		rc = request(name, req, &part, &err);
 	if (rc) {
 		err_prefix(&err, "%s", name);
-		return builtin_failed("snapshot", &err);
+		code = builtin_failed("snapshot", &err);
+	} else {
+		code = follow(name, file, opts);
 	}
-	return follow(name, file, opts);
+	code = part_finish(&part, req->path, code);
+	free(req);
+	return code;
 }
 
 int cmd_snapshot(int argc, char **argv)

@@ -10,7 +10,8 @@
 #define MIG(member) offsetof(struct migrate_opts, member)
 #define INC(member) offsetof(struct incoming_opts, member)
 
-#define TIMEOUT_MAX 604800 /* a week */
+#define TIMEOUT_MAX  604800 /* a week */
+#define POSTCOPY_MAX 30
 
 /* SECONDS, SECONDS:cancel or SECONDS:switch. */
 static int call_timeout(void *values, const char *value, struct err *err)
@@ -33,6 +34,21 @@ static int call_timeout(void *values, const char *value, struct err *err)
 			       value, TIMEOUT_MAX);
 	opts->timeout = (uint32_t)seconds;
 	opts->on_timeout = then && !strcmp(then, ":switch");
+	return 0;
+}
+
+static int call_postcopy(void *values, const char *value, struct err *err)
+{
+	struct migrate_opts *opts = values;
+	uint64_t n;
+	int rc = opt_parse_u64(value, &n, err);
+
+	if (rc)
+		return rc;
+	if (n > POSTCOPY_MAX)
+		return err_set(err, -EINVAL, "%s is out of range, 0 to %d", value, POSTCOPY_MAX);
+	opts->postcopy = true;
+	opts->rounds = (uint32_t)n;
 	return 0;
 }
 
@@ -88,10 +104,29 @@ static const struct opt migrate_opts[] = {
 	 .kind = OPT_FLAG,
 	 .offset = MIG(keep_paused),
 	 .help = "Leave the guest paused at the destination until lkvm resume there."},
+	{.name = "postcopy",
+	 .kind = OPT_FLAG,
+	 .offset = MIG(postcopy),
+	 .help = "After one round the guest goes on at the destination, and the rest of its memory follows: however much it "
+		 "writes, it moves. When the line is lost meanwhile it stands still: see --recover."},
+	{.name = "postcopy-after",
+	 .kind = OPT_CALL,
+	 .call = call_postcopy,
+	 .arg = "ROUNDS",
+	 .help = "The same after that many rounds, 0 to 30."},
+	{.name = "recover",
+	 .kind = OPT_FLAG,
+	 .offset = MIG(recover),
+	 .help = "Go on with a post-copy whose line was lost; the destination waits with lkvm incoming --recover."},
 	{.name = "insecure",
 	 .kind = OPT_FLAG,
 	 .offset = MIG(insecure),
 	 .help = "Let tcp:HOST:PORT be another host, with guest memory readable by all in between."},
+	{.name = "tls-psk",
+	 .kind = OPT_FILE,
+	 .offset = MIG(tls_psk),
+	 .arg = "FILE",
+	 .help = "TLS 1.3 over tcp:HOST:PORT, with the first key in FILE (IDENTITY:KEY, as psktool(1) writes it)."},
 	{.name = "cancel",
 	 .kind = OPT_FLAG,
 	 .offset = MIG(cancel),
@@ -115,6 +150,8 @@ const struct verb_spec verb_migrate = {
 		"DEST is where lkvm incoming waits: unix:PATH, tcp:HOST:PORT (a numeric address, IPv6 in brackets), fd:N "
 		"(a connected socket) or exec:COMMAND (its stdin and stdout). ssh://[USER@]HOST[:PORT] starts lkvm incoming "
 		"there, encrypted and authenticated, with nothing to set up; its console is then a pseudo-terminal.\n\n"
+		"With --tls-psk both sides need a file with the same key, which psktool -u NAME -p FILE makes, readable to "
+		"its owner alone.\n\n"
 		"The guest goes on here until all of it is there, and on any error before that; afterwards the VM ends "
 		"here. Ctrl-C cancels. When the line is lost at the one moment in which it cannot be known whether the "
 		"guest runs there, the VM stays paused here and the message names the command for either case.",
@@ -138,10 +175,20 @@ static const struct opt incoming_opts[] = {
 	 .kind = OPT_FLAG,
 	 .offset = INC(detach),
 	 .help = "Go to the background when the guest runs; only with --tty 0."},
+	{.name = "recover",
+	 .kind = OPT_STR,
+	 .offset = INC(recover),
+	 .arg = "NAME",
+	 .help = "No new VM: a line for the VM of that name here, whose post-copy has lost it."},
 	{.name = "insecure",
 	 .kind = OPT_FLAG,
 	 .offset = INC(insecure),
 	 .help = "Let tcp:HOST:PORT be an address that others can reach."},
+	{.name = "tls-psk",
+	 .kind = OPT_FILE,
+	 .offset = INC(tls_psk),
+	 .arg = "FILE",
+	 .help = "TLS 1.3 over tcp:HOST:PORT, for those who have one of the keys in FILE."},
 	{.name = "kernel",
 	 .letter = 'k',
 	 .kind = OPT_FILE,
@@ -172,7 +219,10 @@ const struct verb_spec verb_incoming = {
 		"SRC is unix:PATH (made here, for this user alone), tcp:HOST:PORT (a numeric address of this host, port 0 "
 		"for any), fd:N (a connected socket), fd:N,M (read from N, write to M) or exec:COMMAND (its stdout and "
 		"stdin). The machine comes with the guest. What this host cannot give it is told, all of it, on both sides "
-		"before any memory is sent.",
+		"before any memory is sent.\n\n"
+		"Before it reads what the other side sends it gives up all that a VM does not need: files, programs, the "
+		"network, privileges. It stays like that: lkvm snapshot hands such a VM its file, and saves all of it, "
+		"without --base.",
 	.opts = incoming_opts,
 	.max_args = 1,
 };

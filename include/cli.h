@@ -57,16 +57,20 @@ struct restore_opts {
 struct migrate_opts {
 	uint32_t downtime, timeout;
 	uint64_t bandwidth;
-	int on_timeout; /* enum source_on_timeout */
-	int codec;	/* enum snap_codec */
+	int on_timeout;	 /* enum source_on_timeout */
+	int codec;	 /* enum snap_codec */
+	uint32_t rounds; /* before post-copy */
+	bool postcopy, recover;
+	const char *tls_psk;
 	bool cancel, auto_converge, keep_paused, insecure, drop_tags, json;
 };
 
 /* Options of incoming. */
 struct incoming_opts {
-	const char *name;
+	const char *name, *recover;
 	const char *kernel, *initrd, *params;
 	bool tty[4]; /* VM_MAX_UARTS */
+	const char *tls_psk;
 	bool detach, insecure;
 };
 

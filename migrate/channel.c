@@ -268,12 +268,31 @@ int channel_receive(struct channel *ch, uint32_t *type, struct rbuf *payload, st
 	return receive(ch, type, payload, CHANNEL_STALL_MS, err);
 }
 
-void channel_abort(struct channel *ch, int code, const char *why)
+int channel_poll(struct channel *ch, bool line, const int *fds, unsigned int n, int ms,
+		 struct err *err)
+{
+	struct pollfd p[CHANNEL_POLL_MAX + 2] = {
+		{.fd = line ? ch->rfd : -1, .events = POLLIN},
+		{.fd = line ? ch->cancelled : -1, .events = POLLIN}};
+	int ready = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		p[2 + i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
+	if (poll(p, 2 + n, ms) < 0)
+		return errno == EINTR ? 0 : err_sys(err, -errno, "the line");
+	if (p[1].revents)
+		return err_set(err, -ECANCELED, "cancelled");
+	for (unsigned int i = 0; i < n; i++)
+		ready |= p[2 + i].revents ? 1 << i : 0;
+	return ready | (p[0].revents ? CHANNEL_LINE : 0);
+}
+
+/* The message that was begun, also after channel_cancel(). */
+static void last_message(struct channel *ch)
 {
 	uint64_t until = clock_now_ns() + LINGER_MS * 1000000ull;
 	uint8_t rest[4096];
 
-	stream_abort_encode(channel_begin(ch, STREAM_ABORT), code, why);
 	stream_end(&ch->out, 0);
 	if (ch->out.error || send_all(ch, ch->out.data, ch->out.len, LINGER_MS, true))
 		return;
@@ -283,6 +302,18 @@ void channel_abort(struct channel *ch, int code, const char *why)
 	while (clock_now_ns() < until && !wait_for(ch, ch->rfd, POLLIN, LINGER_MS, true) &&
 	       io_read_some(ch->rfd, rest, sizeof(rest)) > 0)
 		;
+}
+
+void channel_abort(struct channel *ch, int code, const char *why)
+{
+	stream_abort_encode(channel_begin(ch, STREAM_ABORT), code, why);
+	last_message(ch);
+}
+
+void channel_farewell(struct channel *ch, enum stream_type type)
+{
+	channel_begin(ch, type);
+	last_message(ch);
 }
 
 bool channel_last_words(struct channel *ch, struct err *why)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "migrate/control.h"
+#include "migrate/destination.h"
 #include "migrate/source.h"
 #include "vm/control.h"
 #include "vm/vm.h"
@@ -35,11 +36,14 @@ void source_request_encode(const struct source_request *req, struct wbuf *out)
 	wbuf_u8(out, req->auto_converge);
 	wbuf_u8(out, req->keep_paused);
 	wbuf_u8(out, req->drop_tags);
+	wbuf_u8(out, req->postcopy);
+	wbuf_u8(out, req->recover);
+	wbuf_u32(out, req->rounds);
 }
 
 int source_request_decode(struct rbuf *in, struct source_request *req, struct err *err)
 {
-	uint8_t auto_converge, keep_paused, drop_tags;
+	uint8_t auto_converge, keep_paused, drop_tags, postcopy, recover;
 
 	memset(req, 0, sizeof(*req));
 	req->downtime_ms = rbuf_u32(in);
@@ -50,10 +54,16 @@ int source_request_decode(struct rbuf *in, struct source_request *req, struct er
 	auto_converge = rbuf_u8(in);
 	keep_paused = rbuf_u8(in);
 	drop_tags = rbuf_u8(in);
+	postcopy = rbuf_u8(in);
+	recover = rbuf_u8(in);
+	req->rounds = rbuf_u32(in);
 	req->auto_converge = auto_converge;
 	req->keep_paused = keep_paused;
 	req->drop_tags = drop_tags;
+	req->postcopy = postcopy;
+	req->recover = recover;
 	if (rbuf_done(in) || auto_converge > 1 || keep_paused > 1 || drop_tags > 1 ||
+	    postcopy > 1 || recover > 1 || req->rounds > SOURCE_MAX_ROUNDS ||
 	    req->on_timeout > SOURCE_TIMEOUT_SWITCH || req->codec > SNAP_ZSTD ||
 	    req->downtime_ms > DOWNTIME_MAX_MS)
 		return err_set(err, -EBADMSG, "the request is malformed");
@@ -79,6 +89,7 @@ void source_status_encode(const struct source_status *s, struct wbuf *out)
 	wbuf_u64(out, s->elapsed_ns);
 	wbuf_u64(out, s->downtime_ns);
 	wbuf_u64(out, s->their_downtime_ns);
+	wbuf_u64(out, s->faults);
 	wbuf_u32(out, (uint32_t)s->rc);
 	wbuf_str(out, s->err.msg);
 }
@@ -103,6 +114,7 @@ int source_status_decode(struct rbuf *in, struct source_status *s)
 	s->elapsed_ns = rbuf_u64(in);
 	s->downtime_ns = rbuf_u64(in);
 	s->their_downtime_ns = rbuf_u64(in);
+	s->faults = rbuf_u64(in);
 	s->rc = (int)rbuf_u32(in);
 	rbuf_str(in, s->err.msg, sizeof(s->err.msg));
 	return rbuf_done(in) || s->phase >= SOURCE_PHASES || s->throttle > 100 ? -EBADMSG : 0;
@@ -153,16 +165,44 @@ static int take_connection(struct vm *vm, struct err *err)
 	return fd;
 }
 
+static int recover(struct outgoing *out, struct err *err)
+{
+	int fd, rc;
+
+	if (!out->job)
+		return err_set(err, -ENOENT, "--recover: no post-copy of this VM was under way");
+	fd = take_connection(out->vm, err);
+	if (fd < 0)
+		return fd;
+	rc = source_rejoin(out->job, fd, err);
+	renew(out);
+	return rc;
+}
+
+/* The destination's VM: a new line for the memory that it lacks. */
+static int join(struct vm *vm, struct err *err)
+{
+	int fd;
+
+	if (!vm->arriving)
+		return err_set(err, -ENOENT, "this VM waits for nobody's memory");
+	fd = take_connection(vm, err);
+	return fd < 0 ? fd : destination_join(vm->arriving, fd, err);
+}
+
 static int start(struct outgoing *out, struct rbuf *payload, struct err *err)
 {
 	const struct source_events events = {.done = on_done, .ctx = out};
 	struct source_request req;
 	int rc = source_request_decode(payload, &req, err), fd;
 
+	if (!rc && req.recover)
+		return recover(out, err);
 	if (!rc && out->ends)
 		rc = err_set(err, -EBUSY, "the VM ends: its guest is elsewhere");
 	if (!rc && out->job)
-		rc = err_set(err, -EBUSY, "the VM is being migrated already");
+		rc = err_set(err, -EBUSY, "the VM is being migrated already%s",
+			     out->vm->shift == VM_SHIFT_KEPT ? "; --recover goes on with it" : "");
 	if (!rc && (!out->vm->vcpus || out->vm->incoming))
 		rc = err_set(err, -EAGAIN, "%s; try again",
 			     out->vm->incoming ? "the guest is still on its way here"
@@ -201,10 +241,20 @@ int outgoing_answer(struct outgoing *out, uint16_t type, struct rbuf *payload, s
 		status(out, reply);
 		return 0;
 	}
+	if (type == CONTROL_MIGRATE_JOIN)
+		return join(out->vm, err);
+	if (type == CONTROL_RESUME && out->job)
+		return source_resume(out->job, err);
+	if (type == CONTROL_PAUSE)
+		return err_set(err, -EALREADY, "its guest is at the destination");
 	if (!out->job)
 		return err_set(err, -ENOENT, "the VM is not being migrated");
 	if (source_cancel(out->job))
-		return err_set(err, -EBUSY, "it is too late: the destination has all of it");
+		return err_set(
+			err, -EBUSY, "it is too late: %s",
+			out->vm->shift == VM_SHIFT_NONE
+				? "the destination has all of it"
+				: "the guest is at the destination, and needs the memory that is still here");
 	return 0;
 }
 

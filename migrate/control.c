@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "migrate/lazy.h"
 #include "migrate/source.h"
@@ -49,6 +51,7 @@ static bool read_flag(struct rbuf *in)
 
 int snapshot_request_decode(struct rbuf *in, struct snapshot_request *req, struct err *err)
 {
+	req->fd = -1;
 	rbuf_str(in, req->path, sizeof(req->path));
 	rbuf_str(in, req->base, sizeof(req->base));
 	req->live = read_flag(in);
@@ -132,6 +135,13 @@ static void renew(struct migrate_control *mc)
 		event_timer_arm(&mc->lease, SNAPSHOT_LEASE_SECONDS * NS_PER_S);
 }
 
+static void forget(struct snapshot_request *req)
+{
+	if (req && req->fd >= 0)
+		close(req->fd);
+	free(req);
+}
+
 static void cancel(struct migrate_control *mc)
 {
 	if (mc->ends)
@@ -139,7 +149,7 @@ static void cancel(struct migrate_control *mc)
 	if (mc->job && !snapshot_cancel(mc->job))
 		return; /* on_done() was called */
 	mc->job = NULL;
-	free(mc->waiting);
+	forget(mc->waiting);
 	mc->waiting = NULL;
 	mc->status.phase = SNAPSHOT_NONE;
 	event_timer_disarm(&mc->lease);
@@ -154,6 +164,28 @@ static void lease_expired(struct event_timer *timer)
 	cancel(mc);
 }
 
+/* The file that came with the request. A VM that can open none needs it. */
+static int take_file(struct vm *vm, struct snapshot_request *req, struct err *err)
+{
+	struct stat st;
+
+	if (vm->passed_fd < 0)
+		return vm->confined
+			       ? err_set(err, SNAPSHOT_NEEDS_FILE,
+					 "a VM that came by migration opens no files: it must be handed an open one")
+			       : 0;
+	if (fstat(vm->passed_fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return err_set(err, -EINVAL, "what came with the request is not a file");
+	if (req->base[0])
+		return err_set(
+			err, -EOPNOTSUPP,
+			"--base: a VM that came by migration cannot read that file; save all of it, "
+			"without --base");
+	req->fd = vm->passed_fd;
+	vm->passed_fd = -1;
+	return 0;
+}
+
 /* Takes @req over. */
 static int begin(struct migrate_control *mc, struct snapshot_request *req, struct err *err)
 {
@@ -161,7 +193,7 @@ static int begin(struct migrate_control *mc, struct snapshot_request *req, struc
 		.leaving = &mc->leaving, .progress = on_progress, .done = on_done, .ctx = mc};
 	int rc = snapshot_start(mc->vm, req, &events, &mc->job, err);
 
-	free(req);
+	forget(req); /* the saving child has the file */
 	return rc;
 }
 
@@ -202,8 +234,10 @@ static int start(struct migrate_control *mc, struct rbuf *payload, struct err *e
 		rc = err_set(err, -EAGAIN, "the guest is between two boots; try again");
 	if (!rc)
 		rc = snapshot_check(mc->vm, req, err);
+	if (!rc)
+		rc = take_file(mc->vm, req, err);
 	if (rc) {
-		free(req);
+		forget(req);
 		return rc;
 	}
 	memset(&mc->status, 0, sizeof(mc->status));
@@ -228,10 +262,9 @@ static int answer(struct vm *vm, void *ctx, uint16_t type, struct rbuf *payload,
 		return err_set(err, -EBUSY, "a snapshot of this VM is being made");
 	if (type == CONTROL_MIGRATE && mem_is_filling(&vm->mem)) {
 		lazy_want_all(vm->lazy);
-		return err_set(err, -EAGAIN,
-			       "the memory of a lazy restore is still coming in; try again");
+		return err_set(err, -EAGAIN, "guest memory is still coming in; try again");
 	}
-	if (type >= CONTROL_MIGRATE)
+	if (type >= CONTROL_MIGRATE || type == CONTROL_PAUSE || type == CONTROL_RESUME)
 		return outgoing_answer(mc->out, type, payload, out, err);
 	if (type == CONTROL_SNAPSHOT)
 		return start(mc, payload, err);

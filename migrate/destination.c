@@ -1,48 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-#include "migrate/destination.h"
+#include "migrate/destination-job.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
 
-#include "migrate/ram-move.h"
-#include "migrate/state.h"
-#include "state/course.h"
 #include "util/clock.h"
+#include "util/confine.h"
 #include "vm/fault.h"
-#include "vm/vm.h"
 
-struct destination {
-	struct channel ch;
-	struct snap_info geometry;
-	struct wbuf reasons;
-	bool told; /* the source has heard how it ended */
-
-	struct vm *vm; /* once there is one */
-	void (*running)(void *ctx);
-	void *ctx;
-	pthread_t thread;
-	bool threaded, started;
-	struct ram_receiver *receiver;
-	struct event_kick kick;
-	uint64_t paused_ns; /* the source's pause was heard of */
-	struct wbuf state;
-	bool keep_paused;
-	struct state_options options;
-
-	/* Guarded by lock. */
-	pthread_mutex_t lock;
-	pthread_cond_t answered;
-	enum course_destination course;
-	int (*call)(struct destination *d, struct err *err);
-	int answer;
-	struct err answer_err;
-	bool leaving;
-};
-
-static void happened(struct destination *d, unsigned int event)
+void destination_happened(struct destination *d, unsigned int event)
 {
 	pthread_mutex_lock(&d->lock);
 	d->course = course_destination_next(d->course, event);
@@ -67,6 +37,7 @@ int destination_open(int rfd, int wfd, struct destination **out, struct err *err
 	pthread_cond_init(&d->answered, NULL);
 	wbuf_init(&d->reasons, 1 << 16);
 	wbuf_init(&d->state, SNAP_MAX_STATE);
+	d->late.uffd = d->late.wake = d->late.joining = -1;
 	*out = d;
 	return 0;
 }
@@ -103,12 +74,13 @@ int destination_meet(struct destination *d, int kvm_fd, struct vm_config *config
 {
 	struct rbuf payload, compat, record;
 	struct wbuf view;
+	uint8_t late = 0;
 	uint32_t type;
 	int rc = channel_hello(&d->ch, err);
 
 	if (rc)
 		return rc;
-	happened(d, COURSE_HELLO);
+	destination_happened(d, COURSE_HELLO);
 	rc = channel_receive(&d->ch, &type, &payload, err);
 	if (!rc && type == STREAM_ABORT) {
 		struct err why = ERR_INIT;
@@ -119,16 +91,18 @@ int destination_meet(struct destination *d, int kvm_fd, struct vm_config *config
 	}
 	if (rc)
 		return rc;
-	happened(d, type);
+	destination_happened(d, type);
 	if (d->course == DESTINATION_FAILED)
 		return err_set(err, -EPROTO, "the source said %s where offer was due",
 			       stream_type_name(type));
-	rc = stream_offer_decode(&payload, &d->geometry, &compat, &record, err);
+	rc = stream_offer_decode(&payload, &d->geometry, &late, &compat, &record, err);
 	if (!rc)
 		rc = check_host(d, kvm_fd, &compat, err);
 	view = (struct wbuf){.data = (uint8_t *)record.data, .len = record.len};
 	if (!rc)
 		rc = state_config(&view, config, name, err);
+	if (!rc && late)
+		rc = late_offered(d, late, config, err);
 	if (!rc)
 		d->ch.page_size = d->geometry.page_size;
 	return rc;
@@ -136,7 +110,7 @@ int destination_meet(struct destination *d, int kvm_fd, struct vm_config *config
 
 /* ---- on the loop's thread ---- */
 
-static void hold_serial(struct vm *vm, bool hold)
+void destination_hold_serial(struct vm *vm, bool hold)
 {
 	for (unsigned int i = 0; i < VM_MAX_UARTS; i++)
 		if (vm->serial[i])
@@ -157,7 +131,7 @@ static int do_run(struct destination *d, struct err *err)
 	vm->incoming = false;
 	if (d->keep_paused || d->options.paused)
 		(void)vm_user_pause(vm);
-	hold_serial(vm, false);
+	destination_hold_serial(vm, false);
 	vm_resume(vm);
 	return 0;
 }
@@ -175,20 +149,31 @@ static void kicked(struct event_kick *kick)
 		d->answer = rc;
 		d->answer_err = err;
 		pthread_cond_broadcast(&d->answered);
+		if (d->late.wake >= 0)
+			(void)eventfd_write(d->late.wake, 1);
 		pthread_mutex_unlock(&d->lock);
 	}
 }
 
 /* ---- on the receiving thread ---- */
 
-static int ask_loop(struct destination *d, int (*call)(struct destination *, struct err *),
-		    struct err *err)
+int destination_ask_loop(struct destination *d, int (*call)(struct destination *, struct err *),
+			 struct err *err)
 {
-	int rc;
+	struct err line = ERR_INIT;
+	int rc, late = 0;
 
 	pthread_mutex_lock(&d->lock);
 	d->call = call;
 	event_kick(&d->kick);
+	if (late_is_on(d)) {
+		/* The loop may itself come to wait for a page. */
+		pthread_mutex_unlock(&d->lock);
+		late = late_wait(d, d->course == DESTINATION_LATE_LOADING, true, &line);
+		if (late && d->course == DESTINATION_LATE_LOADING)
+			(void)late_end(d, NULL);
+		pthread_mutex_lock(&d->lock);
+	}
 	while (d->call && !d->leaving)
 		pthread_cond_wait(&d->answered, &d->lock);
 	rc = d->call ? err_set(err, -ECANCELED, "the destination was stopped") : d->answer;
@@ -196,6 +181,10 @@ static int ask_loop(struct destination *d, int (*call)(struct destination *, str
 		*err = d->answer_err;
 	d->call = NULL;
 	pthread_mutex_unlock(&d->lock);
+	if (late) {
+		*err = line;
+		rc = late;
+	}
 	return rc;
 }
 
@@ -204,11 +193,14 @@ static int take_state(struct destination *d, struct rbuf *payload, struct err *e
 	int rc;
 
 	wbuf_bytes(&d->state, payload->data, payload->len);
+	/* Nothing is to come after all. */
+	if (late_is_on(d) && d->course == DESTINATION_LOADING && late_end(d, err))
+		return -EIO;
 	rc = d->state.error ? err_sys(err, d->state.error, "the guest's state")
-			    : ask_loop(d, do_load, err);
+			    : destination_ask_loop(d, do_load, err);
 	if (rc)
 		return rc;
-	happened(d, COURSE_TAKEN);
+	destination_happened(d, COURSE_TAKEN);
 	return channel_send_empty(&d->ch, STREAM_LOADED, err);
 }
 
@@ -216,11 +208,11 @@ static int take_state(struct destination *d, struct rbuf *payload, struct err *e
 static int run(struct destination *d, struct err *err)
 {
 	struct err line = ERR_INIT;
-	int rc = ask_loop(d, do_run, err);
+	int rc = destination_ask_loop(d, do_run, err);
 
 	if (rc)
 		return rc;
-	happened(d, STREAM_COMMIT);
+	destination_happened(d, STREAM_COMMIT);
 	d->told = true;
 	wbuf_u64(channel_begin(&d->ch, STREAM_RUNNING), clock_now_ns() - d->paused_ns);
 	if (channel_send(&d->ch, &line))
@@ -229,7 +221,10 @@ static int run(struct destination *d, struct err *err)
 			"migration: the guest runs here, but the source could not be told (%s): it stays paused "
 			"there until lkvm stop",
 			line.msg);
+	if (d->course == DESTINATION_FILLING)
+		return 0;
 	channel_hang_up(&d->ch);
+	(void)late_done(d, &line);
 	if (d->running)
 		d->running(d->ctx);
 	return 0;
@@ -243,7 +238,10 @@ static int act(struct destination *d, uint32_t type, struct rbuf *payload, struc
 
 	switch (type) {
 	case STREAM_PAGES:
-		return ram_receiver_pages(d->receiver, payload, err);
+		if (d->course != DESTINATION_COPYING && d->course != DESTINATION_LAST)
+			return late_pages(d, payload, err);
+		return late_is_on(d) ? late_early_pages(d, payload, err)
+				     : ram_receiver_pages(d->receiver, payload, err);
 	case STREAM_ROUND:
 		rc = stream_u32_decode(payload, &round, err);
 		if (rc)
@@ -253,6 +251,8 @@ static int act(struct destination *d, uint32_t type, struct rbuf *payload, struc
 	case STREAM_PAUSED:
 		d->paused_ns = clock_now_ns();
 		return stream_nothing_decode(payload, err);
+	case STREAM_MISSING:
+		return late_missing(d, payload, err);
 	case STREAM_STATE:
 		return take_state(d, payload, err);
 	default:
@@ -260,14 +260,16 @@ static int act(struct destination *d, uint32_t type, struct rbuf *payload, struc
 	}
 }
 
-static int next_message(struct destination *d, struct err *err)
+int destination_next_message(struct destination *d, struct err *err)
 {
 	enum course_destination to;
 	struct err why = ERR_INIT;
 	struct rbuf payload;
 	uint32_t type;
-	int rc = channel_receive(&d->ch, &type, &payload, err);
+	int rc = late_is_on(d) ? late_wait(d, true, false, err) : 0;
 
+	if (!rc)
+		rc = channel_receive(&d->ch, &type, &payload, err);
 	if (!rc && type == STREAM_ABORT) {
 		rc = stream_abort_decode(&payload, &why, err);
 		d->told = true;
@@ -278,12 +280,12 @@ static int next_message(struct destination *d, struct err *err)
 	if (rc)
 		return rc;
 	to = course_destination_next(d->course, type);
-	if (to == DESTINATION_FAILED)
+	if (to == DESTINATION_FAILED || to == DESTINATION_BROKEN)
 		return err_set(err, -EPROTO, "the source said %s where it was not due",
 			       stream_type_name(type));
-	if (to == DESTINATION_RUNNING)
+	if (to == DESTINATION_RUNNING || (type == STREAM_COMMIT && to == DESTINATION_FILLING))
 		return run(d, err);
-	happened(d, type);
+	destination_happened(d, type);
 	return act(d, type, &payload, err);
 }
 
@@ -294,17 +296,23 @@ static void *thread_main(void *arg)
 	int rc = fault_thread_init(d->vm, &err);
 
 	pthread_setname_np(pthread_self(), "incoming");
+	if (!rc && d->vm->confined)
+		rc = confine_receiver(&err);
 	if (!rc)
 		rc = channel_send_empty(&d->ch, STREAM_ACCEPT, &err);
-	while (!rc && d->course != DESTINATION_RUNNING)
-		rc = next_message(d, &err);
+	while (!rc && d->course != DESTINATION_RUNNING && d->course != DESTINATION_FILLING)
+		rc = destination_next_message(d, &err);
 	if (rc) {
-		happened(d, rc == -ECANCELED ? COURSE_CANCEL : COURSE_LINE);
+		destination_happened(d, rc == -ECANCELED ? COURSE_CANCEL : COURSE_LINE);
 		if (!d->told)
 			channel_abort(&d->ch, rc, err.msg);
 		d->told = true;
 		err_prefix(&err, "migration");
+		/* Nobody runs on what is there: whoever waits for more need not. */
+		(void)late_end(d, NULL);
 		vm_finish(d->vm, VM_END_ERROR, &err);
+	} else if (d->course == DESTINATION_FILLING) {
+		late_fill(d);
 	}
 	fault_thread_release();
 	return NULL;
@@ -319,18 +327,21 @@ int destination_start(struct destination *d, struct vm *vm, void (*running)(void
 
 	if (!rc)
 		rc = ram_receiver_open(&vm->mem, &d->geometry, &d->receiver, err);
+	d->vm = vm;
+	if (!rc && d->late.uffd >= 0)
+		rc = late_begin(d, err);
 	if (!rc)
 		rc = event_kick_init(&d->kick, &vm->loop, kicked, d, err);
 	if (rc)
 		return rc;
 	d->started = true;
-	d->vm = vm;
+	vm->arriving = d;
 	d->running = running;
 	d->ctx = ctx;
 	vm->incoming = true;
 	vm_pause(vm);
-	hold_serial(vm, true);
-	happened(d, COURSE_BUILT);
+	destination_hold_serial(vm, true);
+	destination_happened(d, COURSE_BUILT);
 	rc = pthread_create(&d->thread, NULL, thread_main, d);
 	if (rc)
 		return err_sys(err, -rc, "cannot start a thread for the migration");
@@ -345,6 +356,8 @@ void destination_leave(struct destination *d)
 		d->leaving = true;
 		channel_cancel(&d->ch);
 		pthread_cond_broadcast(&d->answered);
+		if (d->late.wake >= 0)
+			(void)eventfd_write(d->late.wake, 1);
 		pthread_mutex_unlock(&d->lock);
 		pthread_join(d->thread, NULL);
 		d->threaded = false;
@@ -352,6 +365,7 @@ void destination_leave(struct destination *d)
 	if (d->started)
 		event_kick_release(&d->kick);
 	d->started = false;
+	late_close(d);
 	ram_receiver_close(d->receiver);
 	d->receiver = NULL;
 }

@@ -6,6 +6,7 @@
 
 #include "migrate/ram-move.h"
 #include "migrate/ram-pages.h"
+#include "vm/memory-lazy.h"
 #include "vm/presence.h"
 
 struct ram_receiver {
@@ -71,13 +72,17 @@ void ram_receiver_close(struct ram_receiver *r)
 }
 
 /* @data and @tags are those of the run's pages; NULL: zeros. */
-static int place(struct ram_receiver *r, const struct mem_spec *spec, uint64_t first,
-		 uint64_t pages, const uint8_t *data, const uint8_t *tags, struct err *err)
+static int place(struct ram_receiver *r, uint32_t bank, uint64_t first, uint64_t pages,
+		 const uint8_t *data, const uint8_t *tags, struct err *err)
 {
+	const struct mem_spec *spec = &r->mem->banks[bank].spec;
 	const struct mem_sidecar *side = r->mem->sidecar;
 	size_t page = r->mem->page_size;
 	uint64_t gpa = spec->gpa + first * page, len = pages * page;
-	uint8_t *host = gpa_ptr(r->mem, gpa, len, MEM_WRITE);
+	uint8_t *host = mem_lazy_ptr(r->mem, bank, first * page, len);
+
+	if (!host)
+		host = gpa_ptr(r->mem, gpa, len, MEM_WRITE);
 
 	if (!host)
 		return err_set(err, -EFAULT, "bank %s ends before it should", spec->name);
@@ -88,31 +93,60 @@ static int place(struct ram_receiver *r, const struct mem_spec *spec, uint64_t f
 	return side ? side->put(side->ctx, host, gpa, len, tags, err) : 0;
 }
 
-int ram_receiver_pages(struct ram_receiver *r, struct rbuf *payload, struct err *err)
+static int decode(struct ram_receiver *r, struct rbuf *payload, struct stream_pages *p,
+		  const uint8_t **data, struct err *err)
 {
-	size_t page = r->mem->page_size, start, end = 0, n = 0;
-	const struct mem_spec *spec;
-	struct stream_pages p;
-	const uint8_t *data;
-	int rc = stream_pages_decode(payload, &r->geometry, &p, err);
+	int rc = stream_pages_decode(payload, &r->geometry, p, err);
 
 	if (!rc)
-		rc = stream_tags_decode(&p, &r->geometry, r->tags, err);
-	if (!rc)
-		rc = stream_data_decode(&p, &r->geometry, r->scratch, &data, err);
-	if (rc)
-		return rc;
-	spec = &r->mem->banks[p.bank].spec;
-	while (!rc && presence_run(&p.here, RAM_CHUNK_PAGES, end, &start, &end)) {
-		rc = place(r, spec, p.chunk * RAM_CHUNK_PAGES + start, end - start, data + n * page,
-			   r->tags + n * r->tag_bytes, err);
+		rc = stream_tags_decode(p, &r->geometry, r->tags, err);
+	return rc ? rc : stream_data_decode(p, &r->geometry, r->scratch, data, err);
+}
+
+static int place_here(struct ram_receiver *r, const struct stream_pages *p, const uint8_t *data,
+		      struct err *err)
+{
+	size_t page = r->mem->page_size, start, end = 0, n = 0;
+	int rc = 0;
+
+	while (!rc && presence_run(&p->here, RAM_CHUNK_PAGES, end, &start, &end)) {
+		rc = place(r, p->bank, p->chunk * RAM_CHUNK_PAGES + start, end - start,
+			   data + n * page, r->tags + n * r->tag_bytes, err);
 		n += end - start;
 	}
-	end = 0;
+	return rc;
+}
+
+int ram_receiver_pages(struct ram_receiver *r, struct rbuf *payload, struct err *err)
+{
+	struct stream_pages p;
+	const uint8_t *data;
+	size_t start, end = 0;
+	int rc = decode(r, payload, &p, &data, err);
+
+	if (rc)
+		return rc;
+	rc = place_here(r, &p, data, err);
 	if (p.zero)
 		memset(r->tags, 0, RAM_CHUNK_PAGES * r->tag_bytes);
 	while (!rc && presence_run(&p.zero, RAM_CHUNK_PAGES, end, &start, &end))
-		rc = place(r, spec, p.chunk * RAM_CHUNK_PAGES + start, end - start, NULL, r->tags,
+		rc = place(r, p.bank, p.chunk * RAM_CHUNK_PAGES + start, end - start, NULL, r->tags,
 			   err);
+	return rc;
+}
+
+int ram_receiver_late(struct ram_receiver *r, unsigned int bank, struct late_map *map,
+		      struct rbuf *payload, struct stream_pages *p, struct err *err)
+{
+	const uint8_t *data;
+	int rc = decode(r, payload, p, &data, err);
+
+	if (rc)
+		return rc;
+	if (p->bank != bank || (p->here | p->zero) & ~map->todo[p->chunk])
+		return err_set(err, -EBADMSG, "a page came that was not to come");
+	rc = place_here(r, p, data, err);
+	if (!rc)
+		(void)late_map_take(map, p->chunk, p->here | p->zero);
 	return rc;
 }

@@ -11,15 +11,16 @@
 #include "util/share.h"
 #include "vm/presence.h"
 
-#define NS_PER_S 1000000000ull
-#define NAP_NS	 100000000ull
+#define NS_PER_S     1000000000ull
+#define NAP_NS	     100000000ull
+#define PIECE_CHUNKS 16 /* whose presence is asked for at once */
 
 /* What one thread works with. */
 struct scratch {
-	uint8_t *tags;	/* packed, of the HERE pages */
-	uint8_t *pages; /* the parent's chunk */
-	uint8_t *ptags; /* and its tags */
-	uint64_t *bits; /* presence of one piece */
+	uint8_t *tags;		     /* packed, of the HERE pages */
+	uint8_t *pages;		     /* the parent's chunk */
+	uint8_t *ptags;		     /* and its tags */
+	uint64_t bits[PIECE_CHUNKS]; /* presence of one piece */
 };
 
 struct saver {
@@ -146,18 +147,30 @@ static int save_chunk(struct saver *s, const struct scratch *w, uint64_t chunk, 
 				 s->tag_bytes ? w->tags : NULL, err);
 }
 
-/* One piece of util/share.h is one chunk. */
+/* What nobody touched is gone through without another word. */
 static int save_piece(void *ctx, unsigned int thread, uint64_t off, uint64_t len, struct err *err)
 {
 	struct saver *s = ctx;
 	struct scratch *w = &s->scratch[thread];
-	unsigned int pages = len / s->save->mem->page_size;
-	uint64_t valid = pages == 64 ? ~0ull : (1ull << pages) - 1;
+	uint64_t done = 0;
 	int rc = presence_get(&s->presence, off, len, w->bits, err);
 
-	if (!rc && (w->bits[0] || s->save->parent))
-		rc = save_chunk(s, w, off / s->chunk_bytes, w->bits[0], valid, err);
-	return rc ? rc : account(s, len, err);
+	for (unsigned int i = 0; len && !rc; i++) {
+		uint64_t bytes = len < s->chunk_bytes ? len : s->chunk_bytes;
+		unsigned int pages = bytes / s->save->mem->page_size;
+		uint64_t valid = pages == 64 ? ~0ull : (1ull << pages) - 1;
+		bool some = w->bits[i] || s->save->parent;
+
+		if (some)
+			rc = save_chunk(s, w, off / s->chunk_bytes + i, w->bits[i], valid, err);
+		len -= bytes;
+		done += bytes;
+		if (!rc && (some || !len)) {
+			rc = account(s, done, err);
+			done = 0;
+		}
+	}
+	return rc;
 }
 
 static int scratch_init(struct saver *s, struct err *err)
@@ -165,11 +178,10 @@ static int scratch_init(struct saver *s, struct err *err)
 	for (unsigned int i = 0; i < s->save->threads; i++) {
 		struct scratch *w = &s->scratch[i];
 
-		w->bits = malloc(sizeof(*w->bits));
 		w->tags = malloc(SNAP_CHUNK_PAGES * s->tag_bytes + 1);
 		w->pages = s->save->parent ? malloc(s->chunk_bytes) : NULL;
 		w->ptags = s->save->parent ? malloc(SNAP_CHUNK_PAGES * s->tag_bytes + 1) : NULL;
-		if (!w->bits || !w->tags || (s->save->parent && (!w->pages || !w->ptags)))
+		if (!w->tags || (s->save->parent && (!w->pages || !w->ptags)))
 			return err_set(err, -ENOMEM, "no memory to save with");
 	}
 	return 0;
@@ -178,7 +190,6 @@ static int scratch_init(struct saver *s, struct err *err)
 static void scratch_release(struct saver *s)
 {
 	for (unsigned int i = 0; i < s->save->threads; i++) {
-		free(s->scratch[i].bits);
 		free(s->scratch[i].tags);
 		free(s->scratch[i].pages);
 		free(s->scratch[i].ptags);
@@ -190,7 +201,7 @@ static int save_bank(struct saver *s, struct err *err)
 	struct work_share share = {
 		.threads = s->save->threads,
 		.size = s->bank->spec.size,
-		.piece = s->chunk_bytes,
+		.piece = PIECE_CHUNKS * s->chunk_bytes,
 		.work = save_piece,
 		.ctx = s,
 	};

@@ -20,6 +20,8 @@ struct ram_sender {
 	uint64_t *known
 		[MEM_MAX_BANKS]; /* pages that the destination holds something else for than zeros */
 	struct ram_progress progress;
+	struct late_map *late; /* of late_bank: what a pass notes in place of sending it; or NULL */
+	unsigned int late_bank;
 };
 
 int ram_sender_open(struct mem *mem, struct channel *ch, const struct snap_info *geometry,
@@ -107,6 +109,11 @@ static void count(struct ram_sender *s, uint64_t here, uint64_t zero, uint64_t d
 		add(&c->zero_bytes, s->ch->out.len);
 }
 
+static bool is_late(const struct ram_sender *s, unsigned int bank)
+{
+	return s->late && bank == s->late_bank;
+}
+
 /* @written: pages of the chunk to look at; @present: those that may hold something. */
 static int send_chunk(struct ram_sender *s, unsigned int bank, uint64_t chunk, uint64_t written,
 		      uint64_t present, struct err *err)
@@ -135,7 +142,7 @@ static int send_chunk(struct ram_sender *s, unsigned int bank, uint64_t chunk, u
 	here &= ~ram_find_zero(host, mem->page_size, here, s->tags, s->tag_bytes);
 	ram_squeeze_tags(s->tags, s->tag_bytes, seen, here);
 	p.here = here;
-	p.zero = written & ~here & s->known[bank][chunk];
+	p.zero = written & ~here & (is_late(s, bank) ? ~0ull : s->known[bank][chunk]);
 	s->known[bank][chunk] = (s->known[bank][chunk] & ~p.zero) | here;
 	if (!(p.here | p.zero))
 		return 0;
@@ -171,7 +178,10 @@ static int send_piece(struct ram_sender *s, unsigned int bank, const struct pres
 		uint64_t written = mem_log_word(s->mem, bank, word + i);
 
 		pages += (uint64_t)__builtin_popcountll(written);
-		if (written)
+		if (written && is_late(s, bank))
+			late_map_add(s->late, word + i,
+				     written & (bits[i] | s->known[bank][word + i]));
+		else if (written)
 			rc = send_chunk(s, bank, word + i, written, bits[i], err);
 	}
 	add(&s->progress.remaining, -(pages * page));
@@ -193,5 +203,21 @@ int ram_sender_pass(struct ram_sender *s, struct err *err)
 			rc = send_piece(s, bank, &presence, word, err);
 		presence_release(&presence);
 	}
+	return rc;
+}
+
+void ram_sender_note(struct ram_sender *s, unsigned int bank, struct late_map *map)
+{
+	s->late = map;
+	s->late_bank = bank;
+}
+
+int ram_sender_late(struct ram_sender *s, uint64_t word, uint64_t mask, struct err *err)
+{
+	uint64_t bits = late_map_take(s->late, word, mask);
+	int rc = bits ? send_chunk(s, s->late_bank, word, bits, bits, err) : 0;
+
+	__atomic_store_n(&s->progress.remaining, s->late->left * s->mem->page_size,
+			 __ATOMIC_RELAXED);
 	return rc;
 }

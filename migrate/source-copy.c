@@ -10,6 +10,7 @@
 #define NS_PER_S  1000000000ull
 #define FEW_PAGES 256		  /* too few for a rate */
 #define SWITCH_NS (5 * NS_PER_MS) /* what a switch-over takes besides pages */
+#define SHORT_NS  (3 * SWITCH_NS) /* less is not worth another round */
 
 /* ---- on the loop's thread ---- */
 
@@ -80,15 +81,22 @@ static void note_round(struct source_job *job, uint32_t round, uint64_t remainin
 	pthread_mutex_unlock(&job->lock);
 }
 
-/* Whether to stop the guest now; -ETIME when it took too long already. */
-static int enough(const struct source_job *job, uint32_t round, struct err *err)
+/*
+ * Whether to stop the guest now; -ETIME when it took too long already. What remains may fit, and half of it or more be
+ * spared the guest by one more round, as the last one has shown: the same pages are sent, but while it runs.
+ */
+static int enough(const struct source_job *job, uint32_t round, uint64_t before, uint64_t remaining,
+		  struct err *err)
 {
 	uint64_t elapsed = clock_now_ns() - job->started_ns;
+	bool late = job->req.timeout_s && elapsed >= job->req.timeout_s * NS_PER_S;
+	bool shrinks = remaining < before / 2 && job->status.expected_ns > SHORT_NS;
 
-	if (job->status.expected_ns <= job->req.downtime_ms * NS_PER_MS ||
-	    round >= SOURCE_MAX_ROUNDS)
+	if (round >= SOURCE_MAX_ROUNDS)
 		return 1;
-	if (!job->req.timeout_s || elapsed < job->req.timeout_s * NS_PER_S)
+	if (job->status.expected_ns <= job->req.downtime_ms * NS_PER_MS)
+		return late || !shrinks;
+	if (!late)
 		return 0;
 	if (job->req.on_timeout == SOURCE_TIMEOUT_SWITCH)
 		return 1;
@@ -119,7 +127,7 @@ static int slow_down(struct source_job *job, uint32_t round, uint64_t remaining,
 int source_copy(struct source_job *job, struct err *err)
 {
 	struct ram_sender *sender = NULL;
-	uint64_t remaining, took = 1;
+	uint64_t remaining, before, took = 1;
 	uint32_t round = 0;
 	int rc = source_ask_loop(job, do_log, err);
 
@@ -132,14 +140,15 @@ int source_copy(struct source_job *job, struct err *err)
 	if (!rc)
 		rc = ram_sender_look(job->sender, false, &remaining, err);
 	source_set_phase(job, SOURCE_PHASE_COPYING);
-	while (!rc) {
+	while (!rc && !(job->req.postcopy && round >= job->req.rounds)) {
+		before = remaining;
 		rc = copy_round(job, ++round, &took, err);
 		if (!rc)
 			rc = ram_sender_look(job->sender, false, &remaining, err);
 		if (rc)
 			break;
 		note_round(job, round, remaining, took);
-		rc = enough(job, round, err);
+		rc = enough(job, round, before, remaining, err);
 		if (!rc)
 			rc = slow_down(job, round, remaining, err);
 	}

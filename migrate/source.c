@@ -91,7 +91,16 @@ static void finish(struct source_job *job)
 	struct source_status status;
 	struct vm *vm = job->vm;
 
-	pthread_join(job->thread, NULL);
+	if (job->threaded)
+		pthread_join(job->thread, NULL);
+	job->threaded = job->ended = false;
+	vm->shift = VM_SHIFT_NONE;
+	if (course_source_waits(job->course) && !job->leaving) {
+		channel_hang_up(&job->ch);
+		vm->shift = VM_SHIFT_KEPT;
+		return;
+	}
+	late_map_release(&job->late);
 	ram_sender_close(job->sender);
 	throttle_release(&job->throttle);
 	if (job->log_on && job->leaving) {
@@ -103,7 +112,7 @@ static void finish(struct source_job *job)
 	}
 	status = job->status;
 	/* DONE: nothing of this guest happens here any more, not even what its serial port still holds. */
-	if (job->stands && status.phase != SOURCE_PHASE_DONE) {
+	if (job->stands && status.phase != SOURCE_PHASE_DONE && status.phase != SOURCE_PHASE_KEPT) {
 		hold_serial(vm, false);
 		if (status.phase == SOURCE_PHASE_UNDECIDED && !job->leaving)
 			(void)vm_user_pause(vm);
@@ -155,6 +164,17 @@ void source_set_phase(struct source_job *job, enum source_phase phase)
 	pthread_mutex_unlock(&job->lock);
 }
 
+int source_aborted(struct source_job *job, struct rbuf *payload, struct err *err)
+{
+	struct err why = ERR_INIT;
+	int rc = stream_abort_decode(payload, &why, err);
+
+	if (rc)
+		return rc;
+	source_happened(job, STREAM_ABORT);
+	return err_set(err, -EREMOTEIO, "the destination: %s", why.msg);
+}
+
 /* The next message must be @type. What else comes is ABORT, or nonsense. */
 int source_expect(struct source_job *job, enum stream_type type, struct rbuf *payload,
 		  struct err *err)
@@ -164,15 +184,8 @@ int source_expect(struct source_job *job, enum stream_type type, struct rbuf *pa
 
 	if (rc)
 		return rc;
-	if (got == STREAM_ABORT) {
-		struct err why = ERR_INIT;
-
-		rc = stream_abort_decode(payload, &why, err);
-		if (rc)
-			return rc;
-		source_happened(job, STREAM_ABORT);
-		return err_set(err, -EREMOTEIO, "the destination: %s", why.msg);
-	}
+	if (got == STREAM_ABORT)
+		return source_aborted(job, payload, err);
 	if (got != type)
 		return err_set(err, -EPROTO, "the destination said %s where %s was due",
 			       stream_type_name(got), stream_type_name(type));
@@ -192,7 +205,12 @@ static int introduce(struct source_job *job, struct err *err)
 	ram_describe(mem, &job->geometry);
 	job->geometry.tags = mem->sidecar != NULL;
 	job->ch.page_size = job->geometry.page_size;
-	stream_offer_encode(channel_begin(&job->ch, STREAM_OFFER), &job->geometry, &job->compat,
+	if (job->req.postcopy)
+		rc = source_late_open(job, err);
+	if (rc)
+		return rc;
+	stream_offer_encode(channel_begin(&job->ch, STREAM_OFFER), &job->geometry,
+			    (uint8_t)(job->req.postcopy ? job->late_bank + 1 : 0), &job->compat,
 			    &job->config);
 	rc = channel_send(&job->ch, err);
 	if (rc)
@@ -222,24 +240,30 @@ static int hand_over(struct source_job *job, struct err *err)
 {
 	struct rbuf payload;
 	uint64_t remaining;
-	int rc = source_ask_loop(job, do_stand, err);
+	int rc = job->req.postcopy ? source_late_note(job, false, err) : 0;
 
+	if (!rc)
+		rc = source_ask_loop(job, do_stand, err);
 	if (rc)
 		return rc;
 	source_happened(job, COURSE_STOOD);
 	source_set_phase(job, SOURCE_PHASE_SWITCHING);
 	channel_limit(&job->ch, 0);
 	rc = channel_send_empty(&job->ch, STREAM_PAUSED, err);
-	if (!rc)
+	if (!rc && job->req.postcopy)
+		rc = source_late_note(job, true, err);
+	if (!rc && !job->req.postcopy)
 		rc = ram_sender_look(job->sender, true, &remaining, err);
-	if (!rc)
+	if (!rc && !job->req.postcopy)
 		rc = ram_sender_pass(job->sender, err);
+	if (!rc && job->req.postcopy)
+		rc = late_map_tell(&job->late, &job->ch, err);
 	if (!rc)
 		rc = send_state(job, err);
 	if (rc)
 		return rc;
-	source_happened(job, COURSE_SENT);
-	rc = source_expect(job, STREAM_LOADED, &payload, err);
+	source_happened(job, job->late.left ? COURSE_SENT_LATE : COURSE_SENT);
+	rc = source_serve(job, STREAM_LOADED, false, &payload, err);
 	return rc ? rc : stream_nothing_decode(&payload, err);
 }
 
@@ -266,7 +290,7 @@ static int commit(struct source_job *job, struct err *err)
 	rc = channel_send(&job->ch, err);
 	source_happened(job, rc ? COURSE_UNSENT : COURSE_SENT);
 	if (!rc)
-		rc = source_expect(job, STREAM_RUNNING, &payload, err);
+		rc = source_serve(job, STREAM_RUNNING, false, &payload, err);
 	if (!rc)
 		rc = stream_u64_decode(&payload, &their_ns, err);
 	if (rc)
@@ -277,6 +301,33 @@ static int commit(struct source_job *job, struct err *err)
 	job->status.downtime_ns = clock_now_ns() - job->stands_ns;
 	pthread_mutex_unlock(&job->lock);
 	return 0;
+}
+
+static int do_leave(struct source_job *job, struct err *err)
+{
+	(void)err;
+	job->vm->shift = VM_SHIFT_LEFT;
+	return 0;
+}
+
+/* The guest runs there. Until all of its memory does, too. */
+static int follow_up(struct source_job *job, struct err *err)
+{
+	struct rbuf payload;
+	int rc;
+
+	if (job->course != SOURCE_SERVING)
+		return 0;
+	source_set_phase(job, SOURCE_PHASE_SERVING);
+	(void)ram_sender_late(job->sender, 0, 0, err); /* what remains is what is late */
+	rc = source_ask_loop(job, do_leave, err);
+	if (!rc)
+		rc = source_serve(job, STREAM_COMPLETE, true, &payload, err);
+	if (!rc)
+		rc = stream_nothing_decode(&payload, err);
+	if (!rc)
+		source_happened(job, STREAM_COMPLETE);
+	return rc;
 }
 
 static void explain_undecided(struct source_job *job, struct err *err)
@@ -306,8 +357,14 @@ static void conclude(struct source_job *job, int rc, struct err *err)
 		else if (!closed)
 			channel_abort(&job->ch, rc == -ECANCELED ? -ECANCELED : -EIO, err->msg);
 	}
+	if (course_source_waits(job->course))
+		channel_hang_up(&job->ch);
 	pthread_mutex_lock(&job->lock);
-	if (job->course == SOURCE_UNDECIDED || job->course == SOURCE_COMMITTED) {
+	if (course_source_waits(job->course)) {
+		job->status.phase = SOURCE_PHASE_KEPT;
+		source_explain_kept(job, err);
+		log_line(&job->vm->log, LOG_WARNING, "migration: %s", err->msg);
+	} else if (job->course == SOURCE_UNDECIDED || job->course == SOURCE_COMMITTED) {
 		job->status.phase = SOURCE_PHASE_UNDECIDED;
 		explain_undecided(job, err);
 		log_line(&job->vm->log, LOG_WARNING, "migration: %s", err->msg);
@@ -340,15 +397,20 @@ static void *thread_main(void *arg)
 	int rc = fault_thread_init(job->vm, &err);
 
 	pthread_setname_np(pthread_self(), "migrate");
-	channel_limit(&job->ch, job->req.bandwidth);
-	if (!rc)
+	if (!rc && job->rejoining) {
+		rc = source_meet_again(job, &err);
+	} else if (!rc) {
+		channel_limit(&job->ch, job->req.bandwidth);
 		rc = introduce(job, &err);
+		if (!rc)
+			rc = source_copy(job, &err);
+		if (!rc)
+			rc = hand_over(job, &err);
+		if (!rc)
+			rc = commit(job, &err);
+	}
 	if (!rc)
-		rc = source_copy(job, &err);
-	if (!rc)
-		rc = hand_over(job, &err);
-	if (!rc)
-		rc = commit(job, &err);
+		rc = follow_up(job, &err);
 	conclude(job, rc, &err);
 	fault_thread_release();
 	pthread_mutex_lock(&job->lock);
@@ -404,7 +466,48 @@ int source_start(struct vm *vm, const struct source_request *req, int fd,
 		free(job);
 		return err_sys(err, -rc, "cannot start a thread for the migration");
 	}
+	job->threaded = true;
 	*out = job;
+	return 0;
+}
+
+int source_rejoin(struct source_job *job, int fd, struct err *err)
+{
+	int rc;
+
+	if (job->threaded || !course_source_waits(job->course)) {
+		close(fd);
+		return err_set(
+			err, -EBUSY,
+			"the line of this migration is in use: it is given up after %d s without a byte",
+			CHANNEL_STALL_MS / 1000);
+	}
+	channel_close(&job->ch);
+	rc = channel_open(&job->ch, fd, fd, err);
+	if (rc)
+		return rc;
+	job->ch.page_size = job->geometry.page_size;
+	job->rejoining = true;
+	job->status.phase = SOURCE_PHASE_CONNECTING;
+	rc = pthread_create(&job->thread, NULL, thread_main, job);
+	if (rc) {
+		channel_hang_up(&job->ch);
+		job->status.phase = SOURCE_PHASE_KEPT;
+		return err_sys(err, -rc, "cannot start a thread for the migration");
+	}
+	job->threaded = true;
+	return 0;
+}
+
+int source_resume(struct source_job *job, struct err *err)
+{
+	if (job->threaded || job->course != SOURCE_UNSURE)
+		return err_set(
+			err, -EBUSY,
+			"its guest runs at the destination, and needs the memory that is still here");
+	source_happened(job, COURSE_RESUMED);
+	job->status.phase = SOURCE_PHASE_FAILED;
+	finish(job);
 	return 0;
 }
 

@@ -112,7 +112,7 @@ static int parse_tcp(const char *text, bool insecure, struct transport *t, struc
 	if (!insecure && !is_loopback(&at))
 		return bad(text,
 			   "plain TCP beyond this host shows guest memory to all in between: use "
-			   "ssh://[USER@]HOST, or give --insecure",
+			   "ssh://[USER@]HOST or --tls-psk FILE, or give --insecure",
 			   err);
 	return 0;
 }
@@ -194,10 +194,15 @@ static void no_delay(int fd)
 
 static _Noreturn void child_main(const struct transport *t, int fd)
 {
-	const char *argv[16];
+	const char *argv[16], *command = "lkvm incoming fd:0,1 --tty 0 --detach";
+	char again[128];
 	unsigned int n = 0;
 	sigset_t none;
 
+	/* The name is one that a VM may have: no character of it means something to a shell. */
+	if (t->recover && snprintf(again, sizeof(again), "lkvm incoming fd:0,1 --recover %s",
+				   t->recover) < (int)sizeof(again))
+		command = again;
 	dup2(fd, STDIN_FILENO);
 	dup2(fd, STDOUT_FILENO);
 	sigemptyset(&none);
@@ -216,7 +221,7 @@ static _Noreturn void child_main(const struct transport *t, int fd)
 		}
 		argv[n++] = "--";
 		argv[n++] = t->peer;
-		argv[n++] = "lkvm incoming fd:0,1 --tty 0 --detach";
+		argv[n++] = command;
 	}
 	argv[n] = NULL;
 	execvp(argv[0], (char *const *)argv);
@@ -269,7 +274,7 @@ int transport_connect(const struct transport *t, int *fd, pid_t *child, struct e
 	}
 	if (t->kind == TRANSPORT_TCP)
 		no_delay(*fd);
-	return 0;
+	return t->tls_psk ? transport_tls(t, false, fd, err) : 0;
 }
 
 /* What a dead one has left is taken over; whoever listens keeps it. */
@@ -392,9 +397,11 @@ int transport_accept(const struct transport *t, struct transport_listener *l, in
 		*rfd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
 	} while (*rfd < 0 && (errno == EINTR || errno == ECONNABORTED));
 	rc = *rfd < 0 ? err_sys(err, -errno, "%s", l->where) : 0;
-	*wfd = *rfd;
 	transport_stop_listening(t, l);
 	if (!rc && t->kind == TRANSPORT_TCP)
 		no_delay(*rfd);
+	if (!rc && t->tls_psk)
+		rc = transport_tls(t, true, rfd, err);
+	*wfd = *rfd;
 	return rc;
 }

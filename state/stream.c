@@ -16,9 +16,9 @@
 
 const char *stream_type_name(uint32_t type)
 {
-	static const char *const names[] = {"offer",  "accept",	 "pages", "round",
-					    "seen",   "paused",	 "state", "loaded",
-					    "commit", "running", "abort"};
+	static const char *const names[] = {
+		"offer",  "accept",  "pages", "round",	 "seen",    "paused",	"state",  "loaded",
+		"commit", "running", "abort", "missing", "request", "complete", "rejoin", "joined"};
 
 	return type >= STREAM_OFFER && type < STREAM_TYPES_END ? names[type - STREAM_OFFER]
 							       : "unknown";
@@ -40,6 +40,10 @@ int stream_hello_decode(const uint8_t bytes[STREAM_HELLO], uint16_t *version, st
 	rbuf_init(&in, bytes + 8, STREAM_HELLO - 8);
 	oldest = rbuf_u16(&in);
 	newest = rbuf_u16(&in);
+	/* A first record of TLS. */
+	if (bytes[0] == 0x16 && bytes[1] == 3)
+		return err_set(err, -EPROTO,
+			       "the other side speaks TLS: --tls-psk is for both sides");
 	if (memcmp(bytes, MAGIC, 8) || oldest > newest || rbuf_u32(&in))
 		return err_set(err, -EPROTO, "the other side is no migration of lkvm");
 	if (oldest > STREAM_VERSION || newest < STREAM_VERSION)
@@ -79,6 +83,12 @@ size_t stream_max(uint32_t type, uint32_t page_size)
 		return 8;
 	case STREAM_ABORT:
 		return MAX_ABORT;
+	case STREAM_MISSING:
+		return 8 + STREAM_MISSING_WORDS * 8;
+	case STREAM_REQUEST:
+		return STREAM_REQUEST_PAGES * 8;
+	case STREAM_REJOIN:
+		return 16;
 	default:
 		return 0;
 	}
@@ -136,11 +146,13 @@ static void put_part(struct wbuf *out, const struct wbuf *part)
 	wbuf_bytes(out, part->data, part->len);
 }
 
-void stream_offer_encode(struct wbuf *out, const struct snap_info *geometry,
+void stream_offer_encode(struct wbuf *out, const struct snap_info *geometry, uint8_t late,
 			 const struct wbuf *compat, const struct wbuf *config)
 {
 	wbuf_u32(out, geometry->page_size);
 	wbuf_u8(out, geometry->tags);
+	wbuf_u8(out, late);
+	wbuf_bytes(out, geometry->uuid, sizeof(geometry->uuid));
 	wbuf_u8(out, (uint8_t)geometry->nbanks);
 	for (uint32_t i = 0; i < geometry->nbanks; i++) {
 		wbuf_str(out, geometry->bank[i].name);
@@ -158,8 +170,8 @@ static bool bank_ok(const struct snap_bank *bank, uint32_t page_size)
 	       bank->size / page_size / STREAM_CHUNK_PAGES < SNAP_MAX_CHUNKS;
 }
 
-int stream_offer_decode(struct rbuf *in, struct snap_info *geometry, struct rbuf *compat,
-			struct rbuf *config, struct err *err)
+int stream_offer_decode(struct rbuf *in, struct snap_info *geometry, uint8_t *late,
+			struct rbuf *compat, struct rbuf *config, struct err *err)
 {
 	uint8_t tags;
 	bool ok;
@@ -167,9 +179,11 @@ int stream_offer_decode(struct rbuf *in, struct snap_info *geometry, struct rbuf
 	memset(geometry, 0, sizeof(*geometry));
 	geometry->page_size = rbuf_u32(in);
 	tags = rbuf_u8(in);
+	*late = rbuf_u8(in);
+	rbuf_bytes(in, geometry->uuid, sizeof(geometry->uuid));
 	geometry->nbanks = rbuf_u8(in);
 	ok = tagcode_page_ok(geometry->page_size) && tags <= 1 && geometry->nbanks &&
-	     geometry->nbanks <= SNAP_MAX_BANKS;
+	     geometry->nbanks <= SNAP_MAX_BANKS && *late <= geometry->nbanks;
 	for (uint32_t i = 0; ok && i < geometry->nbanks; i++) {
 		struct snap_bank *bank = &geometry->bank[i];
 

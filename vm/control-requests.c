@@ -31,6 +31,8 @@ static void get_info(struct vm *vm, struct control_info *info)
 		info->state = CONTROL_ENDING;
 	else if (!vm->vcpus || vm->incoming)
 		info->state = CONTROL_STARTING;
+	else if (vm->shift != VM_SHIFT_NONE)
+		info->state = vm->shift == VM_SHIFT_LEFT ? CONTROL_LEAVING : CONTROL_RECOVERING;
 	else
 		info->state = vm->user_paused ? CONTROL_PAUSED : CONTROL_RUNNING;
 	pthread_mutex_unlock(&vm->lock);
@@ -122,7 +124,9 @@ static int do_registers(struct vm *vm, uint32_t index, struct wbuf *out, struct 
 		return err_set(err, -EINVAL, "vcpu %u: this VM has %u, counted from 0", index,
 			       vm->config.cpus);
 	wbuf_u32(out, 0);
-	vm_pause(vm);
+	if (vm_pause_for(vm, 1000))
+		return err_set(err, -EAGAIN,
+			       "a vCPU waits for memory that is still at the source; try again");
 	rc = arch_vcpu_registers(&vm->vcpus[index], put_register, &regs, err);
 	vm_resume(vm);
 	if (rc)
@@ -147,7 +151,11 @@ static int dispatch(struct vm *vm, uint16_t type, struct rbuf *r, struct wbuf *o
 {
 	uint32_t arg = 0;
 
-	if (vm->extra && type >= CONTROL_SNAPSHOT && type <= CONTROL_MIGRATE_CANCEL)
+	if (vm->extra && type >= CONTROL_SNAPSHOT && type <= CONTROL_MIGRATE_JOIN)
+		return vm->extra(vm, vm->extra_ctx, type, r, out, err);
+	/* The guest is not here, but may come back: who moves it says. */
+	if (vm->extra && (vm->shift == VM_SHIFT_LEFT || vm->shift == VM_SHIFT_KEPT) &&
+	    (type == CONTROL_PAUSE || type == CONTROL_RESUME))
 		return vm->extra(vm, vm->extra_ctx, type, r, out, err);
 	if (type < CONTROL_INFO || type > CONTROL_SYSRQ)
 		return err_set(err, -EOPNOTSUPP, "request %u is not known to this VM", type);

@@ -124,10 +124,9 @@ int control_reply_decode(struct rbuf *r, int *result, char text[CONTROL_TEXT_MAX
 const char *control_state_word(enum control_state state)
 {
 	static const char *const words[CONTROL_STATES] = {
-		[CONTROL_RUNNING] = "running",
-		[CONTROL_PAUSED] = "paused",
-		[CONTROL_STARTING] = "starting",
-		[CONTROL_ENDING] = "ending",
+		[CONTROL_RUNNING] = "running",	 [CONTROL_PAUSED] = "paused",
+		[CONTROL_STARTING] = "starting", [CONTROL_ENDING] = "ending",
+		[CONTROL_LEAVING] = "leaving",	 [CONTROL_RECOVERING] = "recovering",
 	};
 
 	return (unsigned int)state < CONTROL_STATES ? words[state] : "unknown";

@@ -370,7 +370,8 @@ static int claim_name(const struct control_server *server, struct err *err)
 	const struct control_folder *f = &server->folder;
 	int rc = control_folder_probe(f, server->file);
 
-	if (rc == 1)
+	/* A confined process cannot ask; what was dead it has removed before. */
+	if (rc == 1 || rc == -EPERM)
 		return err_set(err, -EEXIST, "a VM named %s runs already: choose another --name",
 			       server->vm->name);
 	if (rc == -ENOENT)

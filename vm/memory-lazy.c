@@ -30,7 +30,7 @@ static int open_by_device(void)
 	return fd;
 }
 
-int mem_lazy_open(int *out, struct err *err)
+int mem_lazy_open(const char *what, int *out, struct err *err)
 {
 	struct uffdio_api api = {.api = UFFD_API, .features = FEATURES};
 	int fd = (int)syscall(SYS_userfaultfd, FD_FLAGS);
@@ -41,10 +41,11 @@ int mem_lazy_open(int *out, struct err *err)
 	if (fd < 0 && (why == EPERM || why == EACCES))
 		return err_set(
 			err, -EPERM,
-			"--lazy: this user may not use userfaultfd: run it as root or with CAP_SYS_PTRACE, set the sysctl "
-			"vm.unprivileged_userfaultfd to 1, or give access to /dev/userfaultfd; or leave --lazy out");
+			"%s: this user may not use userfaultfd: run it as root or with CAP_SYS_PTRACE, set the sysctl "
+			"vm.unprivileged_userfaultfd to 1, or give access to /dev/userfaultfd; or leave %s out",
+			what, what);
 	if (fd < 0 && why != ENOSYS)
-		return err_sys(err, -why, "--lazy: userfaultfd");
+		return err_sys(err, -why, "%s: userfaultfd", what);
 	if (fd >= 0 && ioctl(fd, UFFDIO_API, &api) == 0) {
 		*out = fd;
 		return 0;
@@ -52,8 +53,9 @@ int mem_lazy_open(int *out, struct err *err)
 	if (fd >= 0)
 		close(fd);
 	return err_set(err, -EOPNOTSUPP,
-		       "--lazy: this kernel's userfaultfd cannot do it (Linux 5.14 with "
-		       "CONFIG_USERFAULTFD can); leave --lazy out");
+		       "%s: this kernel's userfaultfd cannot do it (Linux 5.14 with "
+		       "CONFIG_USERFAULTFD can); leave %s out",
+		       what, what);
 }
 
 static struct uffdio_range guest_range(const struct mem_bank *bank, uint64_t off, uint64_t len)
@@ -72,13 +74,12 @@ int mem_lazy_begin(struct mem *mem, uint32_t index, int fd, struct err *err)
 			  bank->fd, 0);
 
 	if (fill == MAP_FAILED)
-		return err_sys(err, -errno, "--lazy: no address space to map %s twice",
-			       bank->spec.name);
+		return err_sys(err, -errno, "no address space to map %s twice", bank->spec.name);
 	if (ioctl(fd, UFFDIO_REGISTER, &reg) < 0) {
 		int rc = -errno;
 
 		munmap(fill, bank->spec.size);
-		return err_sys(err, rc, "--lazy: userfaultfd refuses %s", bank->spec.name);
+		return err_sys(err, rc, "userfaultfd refuses %s", bank->spec.name);
 	}
 	/* A huge page would bring memory for what nobody has asked for. Advice, as ever. */
 	madvise(fill, bank->spec.size, MADV_NOHUGEPAGE);
@@ -193,4 +194,15 @@ int mem_lazy_show_rest(const struct mem *mem, uint32_t index, int fd, uint64_t o
 
 	(void)__atomic_load_n(page, __ATOMIC_RELAXED);
 	return mem_lazy_show(mem, index, fd, off, mem->page_size, err);
+}
+
+int mem_lazy_drop(const struct mem *mem, uint32_t index, uint64_t off, uint64_t len,
+		  struct err *err)
+{
+	const struct mem_bank *bank = &mem->banks[index];
+
+	if (fallocate(bank->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off,
+		      (off_t)len) < 0)
+		return err_sys(err, -errno, "%s: cannot drop pages", bank->spec.name);
+	return 0;
 }

@@ -191,6 +191,8 @@ static void stop_threads(struct vm *vm)
 		vcpu_kick(&vm->vcpus[i]);
 	pthread_cond_broadcast(&vm->changed);
 	pthread_mutex_unlock(&vm->lock);
+	if (vm->let_go)
+		vm->let_go(vm);
 	for (uint32_t i = 0; i < vm->config.cpus; i++)
 		if (vm->vcpus[i].started)
 			pthread_join(vm->vcpus[i].thread, NULL);
@@ -230,16 +232,46 @@ void vm_finish(struct vm *vm, enum vm_end end, const struct err *why)
 	event_kick(&vm->end_kick);
 }
 
-/* The wait is bounded by the vCPUs alone: one that waits in the kernel for a page is waited for. */
-void vm_pause(struct vm *vm)
+void vm_pause_begin(struct vm *vm)
 {
 	pthread_mutex_lock(&vm->lock);
 	vm->pauses++;
 	for (uint32_t i = 0; vm->vcpus && i < vm->config.cpus; i++)
 		vcpu_kick(&vm->vcpus[i]);
+	pthread_mutex_unlock(&vm->lock);
+}
+
+/* The wait is bounded by the vCPUs alone: one that waits in the kernel for a page is waited for. */
+void vm_pause(struct vm *vm)
+{
+	vm_pause_begin(vm);
+	pthread_mutex_lock(&vm->lock);
 	while (vm->running)
 		pthread_cond_wait(&vm->changed, &vm->lock);
 	pthread_mutex_unlock(&vm->lock);
+}
+
+int vm_pause_for(struct vm *vm, unsigned int ms)
+{
+	uint64_t ns = clock_now_ns() + ms * 1000000ull;
+	const struct timespec until = {.tv_sec = (time_t)(ns / 1000000000),
+				       .tv_nsec = (long)(ns % 1000000000)};
+	bool parked;
+
+	if (!vm->let_go) {
+		vm_pause(vm);
+		return 0;
+	}
+	vm_pause_begin(vm);
+	pthread_mutex_lock(&vm->lock);
+	while (vm->running &&
+	       pthread_cond_clockwait(&vm->changed, &vm->lock, CLOCK_MONOTONIC, &until) == 0)
+		;
+	parked = !vm->running;
+	pthread_mutex_unlock(&vm->lock);
+	if (!parked)
+		vm_resume(vm);
+	return parked ? 0 : -EAGAIN;
 }
 
 void vm_resume(struct vm *vm)
@@ -254,7 +286,10 @@ int vm_user_pause(struct vm *vm)
 {
 	if (vm->user_paused)
 		return -EALREADY;
-	vm_pause(vm);
+	if (vm->let_go)
+		vm_pause_begin(vm);
+	else
+		vm_pause(vm);
 	vm->user_paused = true;
 	return 0;
 }

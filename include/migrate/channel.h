@@ -46,10 +46,21 @@ int channel_send_empty(struct channel *ch, enum stream_type type, struct err *er
 int channel_receive(struct channel *ch, uint32_t *type, struct rbuf *payload, struct err *err);
 
 /*
+ * Until with @line a message begins to come (CHANNEL_LINE), one of @fds can be read (its bit, 1 << i; a negative one never
+ * can), or @ms are over: 0. With @line also -ECANCELED.
+ */
+#define CHANNEL_LINE	 0x100
+#define CHANNEL_POLL_MAX 2
+int channel_poll(struct channel *ch, bool line, const int *fds, unsigned int n, int ms,
+		 struct err *err);
+
+/*
  * The last words: ABORT, then waits a moment for the other side to have heard them. Also after channel_cancel(); for a line
  * that is broken it does nothing.
  */
 void channel_abort(struct channel *ch, int code, const char *why);
+/* The same with a message that has no payload. */
+void channel_farewell(struct channel *ch, enum stream_type type);
 
 /*
  * After a failed send: the reason that the other side gave, if it did. True: @why is that.

@@ -32,6 +32,11 @@ const char *destination_reasons(const struct destination *d); /* or "" */
 int destination_start(struct destination *d, struct vm *vm, void (*running)(void *ctx), void *ctx,
 		      struct err *err);
 void destination_leave(struct destination *d);
+/*
+ * Post-copy whose line was lost: goes on over @fd, which it takes, also on error. -ENOENT: there is nothing to go on with.
+ * Loop thread.
+ */
+int destination_join(struct destination *d, int fd, struct err *err);
 /* @why: what went wrong before or besides this, or NULL. */
 void destination_close(struct destination *d, const struct err *why);
 

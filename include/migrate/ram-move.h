@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "migrate/channel.h"
+#include "migrate/late-map.h"
 #include "state/snapfile.h"
 #include "vm/memory.h"
 
@@ -38,6 +39,13 @@ int ram_sender_look(struct ram_sender *sender, bool last, uint64_t *bytes, struc
 int ram_sender_pass(struct ram_sender *sender, struct err *err);
 void ram_sender_progress(const struct ram_sender *sender, struct ram_progress *progress);
 
+/*
+ * Post-copy: from now on a pass notes in @map what of @bank would have to be sent; and ram_sender_late() sends those of a word's
+ * noted pages that are in @mask, and were not sent yet, zero pages too.
+ */
+void ram_sender_note(struct ram_sender *sender, unsigned int bank, struct late_map *map);
+int ram_sender_late(struct ram_sender *sender, uint64_t word, uint64_t mask, struct err *err);
+
 /* Whether the machine's memory is what the source has said. */
 int ram_geometry_check(const struct mem *mem, const struct snap_info *geometry, struct err *err);
 
@@ -46,7 +54,14 @@ struct ram_receiver;
 int ram_receiver_open(struct mem *mem, const struct snap_info *geometry, struct ram_receiver **out,
 		      struct err *err);
 void ram_receiver_close(struct ram_receiver *receiver);
-/* One PAGES payload to its place. The guest does not run. -EBADMSG: nothing of a message that is malformed is placed. */
+/*
+ * One PAGES payload to its place, in a bank that is being filled behind what the guest sees. -EBADMSG: nothing of a message
+ * that is malformed is placed.
+ */
 int ram_receiver_pages(struct ram_receiver *receiver, struct rbuf *payload, struct err *err);
+
+/* The same of a bank whose pages come late: only such as are still to come. @p says which. Nobody sees them yet. */
+int ram_receiver_late(struct ram_receiver *receiver, unsigned int bank, struct late_map *map,
+		      struct rbuf *payload, struct stream_pages *p, struct err *err);
 
 #endif

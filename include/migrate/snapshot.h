@@ -9,6 +9,7 @@
 #ifndef LKVM_MIGRATE_SNAPSHOT_H
 #define LKVM_MIGRATE_SNAPSHOT_H
 
+#include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,6 +24,7 @@ struct snapshot_job;
 struct snapshot_request {
 	char path[PATH_MAX]; /* absolute */
 	char base[PATH_MAX]; /* absolute, in the same folder; or empty */
+	int fd; /* not sent: the new file, when it was opened by who asks, who gives it its name as well; else -1 */
 	bool live;
 	bool stop;     /* the VM is to end when the file is there; not with live */
 	uint8_t codec; /* enum snap_codec */
@@ -35,6 +37,9 @@ struct snapshot_request {
 
 void snapshot_request_encode(const struct snapshot_request *req, struct wbuf *out);
 int snapshot_request_decode(struct rbuf *in, struct snapshot_request *req, struct err *err);
+
+/* What a VM says that can open no file: the request is to come again with the new file, open for reading and writing. */
+#define SNAPSHOT_NEEDS_FILE (-EBADF)
 
 struct snapshot_result {
 	uint64_t file_bytes, data_bytes, tag_bytes;
@@ -62,7 +67,7 @@ struct snapshot_events {
 /* Whether this VM could begin it: what start() refuses for the request's sake. */
 int snapshot_check(const struct vm *vm, const struct snapshot_request *req, struct err *err);
 
-/* All guest memory is there (mem_is_filling()). */
+/* All guest memory is there (mem_is_filling()). req->fd stays the caller's. */
 int snapshot_start(struct vm *vm, const struct snapshot_request *req,
 		   const struct snapshot_events *events, struct snapshot_job **out,
 		   struct err *err);

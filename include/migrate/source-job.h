@@ -5,10 +5,13 @@
 
 #include <pthread.h>
 
+#include "migrate/late-map.h"
 #include "migrate/source.h"
 #include "migrate/throttle.h"
 #include "state/course.h"
 #include "vm/vm.h"
+
+#define SOURCE_REQUESTS 32 /* that a destination may have under way */
 
 struct source_job {
 	struct vm *vm;
@@ -28,6 +31,11 @@ struct source_job {
 	uint64_t last_remaining;
 	unsigned int throttled; /* percent, as asked for */
 	bool log_on, stands;
+	bool threaded, rejoining;
+	struct late_map late; /* post-copy: what comes after the switch-over */
+	uint32_t late_bank;
+	uint64_t asked[SOURCE_REQUESTS]; /* pages that the destination waits for, oldest first */
+	unsigned int n_asked;
 	uint64_t stands_ns;
 	struct err why;
 
@@ -51,6 +59,22 @@ int source_ask_loop(struct source_job *job, int (*call)(struct source_job *, str
 /* The next message must be @type. What else comes is ABORT, or nonsense. */
 int source_expect(struct source_job *job, enum stream_type type, struct rbuf *payload,
 		  struct err *err);
+
+/*
+ * Post-copy (migrate/source-late.c). source_late_note(): a pass that notes what to send late, and sends all else.
+ * source_serve(): sends what is asked for, and with @all the rest behind it, until the destination says @until; its payload is
+ * in @payload.
+ */
+int source_late_open(struct source_job *job, struct err *err);
+int source_late_note(struct source_job *job, bool last, struct err *err);
+int source_serve(struct source_job *job, enum stream_type until, bool all, struct rbuf *payload,
+		 struct err *err);
+/* Joins the destination again; then goes on as after RUNNING. */
+int source_meet_again(struct source_job *job, struct err *err);
+/* What a user has to know of a line that was lost. */
+void source_explain_kept(const struct source_job *job, struct err *err);
+/* ABORT becomes an error. */
+int source_aborted(struct source_job *job, struct rbuf *payload, struct err *err);
 
 /* Log on, and rounds until what remains is little enough (migrate/source-copy.c). */
 int source_copy(struct source_job *job, struct err *err);

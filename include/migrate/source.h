@@ -32,6 +32,9 @@ struct source_request {
 	bool auto_converge;   /* slow the guest down when it writes more than the line takes */
 	bool keep_paused;     /* at the destination, until a user resumes it */
 	bool drop_tags;	      /* for tests */
+	bool postcopy; /* after @rounds rounds the guest goes on over there, and the rest follows */
+	bool recover;  /* go on with the post-copy whose line was lost; all else is as it was */
+	uint32_t rounds;
 };
 
 enum source_phase {
@@ -39,9 +42,11 @@ enum source_phase {
 	SOURCE_PHASE_CONNECTING,
 	SOURCE_PHASE_COPYING,
 	SOURCE_PHASE_SWITCHING,
+	SOURCE_PHASE_SERVING, /* post-copy: the guest runs there, memory follows */
 	SOURCE_PHASE_DONE,
 	SOURCE_PHASE_FAILED,	/* the guest goes on here */
 	SOURCE_PHASE_UNDECIDED, /* it stands still here, and perhaps runs there */
+	SOURCE_PHASE_KEPT, /* post-copy's line was lost: it stands still, memory is on both sides */
 	SOURCE_PHASES
 };
 
@@ -57,9 +62,10 @@ struct source_status {
 	uint64_t state_bytes, sent_bytes;
 	uint64_t elapsed_ns;
 	uint64_t downtime_ns;	    /* from pause to RUNNING, seen from here */
+	uint64_t faults;	    /* pages that the destination waited for */
 	uint64_t their_downtime_ns; /* from PAUSED to the guest's running, seen from there */
 	int rc;
-	struct err err; /* FAILED and UNDECIDED */
+	struct err err; /* FAILED, UNDECIDED and KEPT */
 };
 
 /* Called on the loop's thread; the job is gone then. DONE: the guest stands still here, the receiver calls vm_finish(). */
@@ -72,6 +78,10 @@ struct source_events {
 int source_start(struct vm *vm, const struct source_request *req, int fd,
 		 const struct source_events *events, struct source_job **out, struct err *err);
 void source_status(struct source_job *job, struct source_status *status);
+/* Its line was lost in post-copy: goes on over @fd, which it takes, also on error. -EBUSY when it was not. */
+int source_rejoin(struct source_job *job, int fd, struct err *err);
+/* A user says that the guest runs on here after all: 0 where that can be, and done() says FAILED soon. */
+int source_resume(struct source_job *job, struct err *err);
 /* The guest goes on, and done() says so soon. -EBUSY when it is too late. */
 int source_cancel(struct source_job *job);
 /* The machine is about to go, the loop does not run: ends the job. done() is called. */

@@ -15,11 +15,18 @@ struct transport {
 	const char *rest;	 /* PATH, HOST:PORT, COMMAND: of the text that was parsed */
 	char peer[256], port[8]; /* tcp, ssh; port may be "" for ssh */
 	int rfd, wfd;		 /* fd; the same for one socket */
+	const char *tls_psk;	 /* tcp: the file of keys, or NULL: plain */
+	const char *recover;	 /* ssh: the VM there whose post-copy has lost its line; or NULL */
 };
 
 /* -EINVAL with the reason. @incoming: for the side that waits. tcp beyond this host wants @insecure. */
 int transport_parse(const char *text, bool incoming, bool insecure, struct transport *t,
 		    struct err *err);
+
+/* @file may be NULL. -EINVAL: not with this kind. */
+int transport_use_tls(struct transport *t, const char *text, const char *file, struct err *err);
+/* Of the connection *@fd, which it takes, the plain end; when the two sides know each other. *@fd is -1 on error. */
+int transport_tls(const struct transport *t, bool server, int *fd, struct err *err);
 
 /* A connected stream socket in *@fd; *@child is the process at its other end, or 0. */
 int transport_connect(const struct transport *t, int *fd, pid_t *child, struct err *err);

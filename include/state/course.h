@@ -21,6 +21,10 @@ enum course_event {
 	COURSE_SENT, /* source, PAUSED: the state is sent; READY: COMMIT is, its last byte included */
 	COURSE_UNSENT, /* source, READY: some of COMMIT's bytes will never be sent */
 	COURSE_TAKEN,  /* destination: all state was taken, nothing that is left can fail */
+	COURSE_SENT_LATE, /* source, PAUSED: the state is sent, and pages are left that come after it */
+	COURSE_JOINED,	/* post-copy: the two sides have found each other again */
+	COURSE_RESUMED, /* source, UNSURE: a user has let the guest run here */
+	COURSE_FULL,	/* destination: all memory is there */
 };
 
 enum course_source {
@@ -29,10 +33,16 @@ enum course_source {
 	SOURCE_COPYING,
 	SOURCE_PAUSED,
 	SOURCE_LOADING,
-	SOURCE_READY, /* LOADED came; from here on nothing of ours stops it */
+	SOURCE_LATE_LOADING, /* as LOADING, and pages that are asked for are sent */
+	SOURCE_READY,	     /* LOADED came; from here on nothing of ours stops it */
+	SOURCE_LATE_READY,
 	SOURCE_COMMITTED,
-	SOURCE_DONE,	  /* ends */
-	SOURCE_FAILED,	  /* runs on */
+	SOURCE_PROMISED, /* as COMMITTED, and the rest of memory is to follow */
+	SOURCE_SERVING,	 /* the guest runs there, its memory follows */
+	SOURCE_KEPT,   /* the line was lost meanwhile: stands still, keeps all, waits for a user */
+	SOURCE_UNSURE, /* PROMISED and the line was lost: as KEPT, but perhaps it never ran there */
+	SOURCE_DONE,   /* ends */
+	SOURCE_FAILED, /* runs on */
 	SOURCE_UNDECIDED, /* stands still until a user decides */
 	SOURCE_STATES
 };
@@ -42,8 +52,13 @@ enum course_destination {
 	DESTINATION_WAITING,
 	DESTINATION_COPYING,
 	DESTINATION_LAST, /* PAUSED came: the last pass */
+	DESTINATION_LATE, /* the source has said which pages come later */
 	DESTINATION_LOADING,
+	DESTINATION_LATE_LOADING,
 	DESTINATION_LOADED,
+	DESTINATION_LATE_LOADED,
+	DESTINATION_FILLING, /* the guest runs, memory follows */
+	DESTINATION_BROKEN,  /* the line was lost meanwhile: the guest stands still, all is kept */
 	DESTINATION_RUNNING,
 	DESTINATION_FAILED, /* never runs */
 	DESTINATION_STATES
@@ -55,6 +70,9 @@ enum course_destination course_destination_next(enum course_destination state, u
 
 bool course_source_final(enum course_source state);
 bool course_destination_final(enum course_destination state);
+/* Post-copy with a lost line: nothing more happens until a user joins the two again. */
+bool course_source_waits(enum course_source state);
+bool course_destination_waits(enum course_destination state);
 
 /* Whether the guest runs on that side in that state. */
 bool course_source_runs(enum course_source state);

@@ -35,6 +35,11 @@ enum stream_type {
 	STREAM_COMMIT,
 	STREAM_RUNNING,
 	STREAM_ABORT,
+	STREAM_MISSING, /* pages that come after the switch-over; or, when joined again, are still to come */
+	STREAM_REQUEST,	 /* pages that somebody waits for */
+	STREAM_COMPLETE, /* no page is needed any more */
+	STREAM_REJOIN,	 /* the migration with this number goes on */
+	STREAM_JOINED,
 	STREAM_TYPES_END
 };
 
@@ -66,12 +71,15 @@ int stream_check(const uint8_t *message, size_t len, struct rbuf *payload, struc
 
 /* ---- payloads; each decoder reads all of @in and refuses what is left over ---- */
 
-/* @geometry: page size, tags and banks count, nothing else of it. */
-void stream_offer_encode(struct wbuf *out, const struct snap_info *geometry,
+/*
+ * @geometry: page size, tags, banks and uuid count, nothing else of it. @late: 0, or with post-copy the number of the bank
+ * whose pages may come after the switch-over, plus 1; uuid is then the number of this migration.
+ */
+void stream_offer_encode(struct wbuf *out, const struct snap_info *geometry, uint8_t late,
 			 const struct wbuf *compat, const struct wbuf *config);
 /* @compat and @config are over the bytes of @in. */
-int stream_offer_decode(struct rbuf *in, struct snap_info *geometry, struct rbuf *compat,
-			struct rbuf *config, struct err *err);
+int stream_offer_decode(struct rbuf *in, struct snap_info *geometry, uint8_t *late,
+			struct rbuf *compat, struct rbuf *config, struct err *err);
 
 struct stream_pages {
 	uint8_t bank;
@@ -104,6 +112,24 @@ int stream_tags_decode(struct stream_pages *p, const struct snap_info *geometry,
 /* Their data, one page after the other: a pointer into the message, or @scratch (STREAM_CHUNK_PAGES pages), filled. */
 int stream_data_decode(struct stream_pages *p, const struct snap_info *geometry, uint8_t *scratch,
 		       const uint8_t **data, struct err *err);
+
+/*
+ * MISSING: words of the bitmap of a bank's pages, from word @first on; words in front of it and behind it that no other
+ * message names are 0. @pages: of the bank. @from: the first word that was not told of yet; words come in order, so what all
+ * these messages say is bounded by the bank. They are read with rbuf_u64(@words).
+ */
+#define STREAM_MISSING_WORDS 4096
+void stream_missing_encode(struct wbuf *out, uint64_t first, const uint64_t *words, size_t n);
+int stream_missing_decode(struct rbuf *in, uint64_t pages, uint64_t from, uint64_t *first,
+			  size_t *n, struct err *err);
+
+/* REQUEST: numbers of pages of the bank; at least one. */
+#define STREAM_REQUEST_PAGES 16
+void stream_request_encode(struct wbuf *out, const uint64_t *page, size_t n);
+int stream_request_decode(struct rbuf *in, uint64_t pages, uint64_t page[STREAM_REQUEST_PAGES],
+			  size_t *n, struct err *err);
+
+int stream_rejoin_decode(struct rbuf *in, uint8_t id[16], struct err *err);
 
 /* ABORT: why. A code that is not negative is malformed; the text is made printable and one line. */
 void stream_abort_encode(struct wbuf *out, int code, const char *text);

@@ -70,6 +70,8 @@ enum control_state {
 	CONTROL_PAUSED,	  /* by the user; a moment's pause for a request of ours does not count */
 	CONTROL_STARTING, /* the machine is not built yet */
 	CONTROL_ENDING,
+	CONTROL_LEAVING,    /* the guest runs elsewhere, its memory follows */
+	CONTROL_RECOVERING, /* the line over which it follows was lost; lkvm migrate --recover */
 	CONTROL_STATES
 };
 

@@ -44,6 +44,8 @@ enum control_type {
 	CONTROL_MIGRATE = 11, /* a connected socket comes with it */
 	CONTROL_MIGRATE_STATUS = 12,
 	CONTROL_MIGRATE_CANCEL = 13,
+	CONTROL_MIGRATE_JOIN =
+		14, /* for a destination whose line was lost; a connected socket comes with it */
 };
 
 struct vm;

@@ -24,9 +24,9 @@
 
 /*
  * A userfaultfd for faults of KVM too. -EPERM and a text that names the ways out, -EOPNOTSUPP for kernels before 5.14.
- * The caller closes it.
+ * @what: the option that asks for it. The caller closes it.
  */
-int mem_lazy_open(int *fd, struct err *err);
+int mem_lazy_open(const char *what, int *fd, struct err *err);
 
 /* Loop thread. */
 int mem_lazy_begin(struct mem *mem, uint32_t bank, int fd, struct err *err);
@@ -49,6 +49,10 @@ int mem_lazy_show(const struct mem *mem, uint32_t bank, int fd, uint64_t off, ui
 
 /* The page at @off with what it has by now; zero, tags too, if nobody gave it a content, or somebody discarded it. */
 int mem_lazy_show_rest(const struct mem *mem, uint32_t bank, int fd, uint64_t off, struct err *err);
+
+/* The second mapping has nothing there any more. Before anybody has seen it. */
+int mem_lazy_drop(const struct mem *mem, uint32_t bank, uint64_t off, uint64_t len,
+		  struct err *err);
 
 /* All content is in the memfd: from now on the kernel serves every fault by itself, with zeroes where nothing is. */
 int mem_lazy_complete(const struct mem *mem, uint32_t bank, int fd, struct err *err);

@@ -36,8 +36,17 @@ enum vm_end {
 	VM_END_ERROR,	  /* the host refused something; text in end_err */
 };
 
+/* Where the guest is while a post-copy migration is under way (docs/migration-protocol.md). */
+enum vm_shift {
+	VM_SHIFT_NONE,
+	VM_SHIFT_LEFT,	 /* it runs at the destination, which still gets memory from here */
+	VM_SHIFT_KEPT,	 /* the same, but the line was lost */
+	VM_SHIFT_BROKEN, /* it is here, but the line over which its memory came was lost */
+};
+
 struct control_server;
 struct lazy;
+struct destination;
 struct arch_machine;
 
 struct vm {
@@ -64,9 +73,18 @@ struct vm {
 	 * closed when the answer is made.
 	 */
 	int passed_fd;
+	bool confined; /* util/confine.h: this process can open nothing that a user names later */
 	uint64_t started_ns; /* CLOCK_MONOTONIC */
 	uint32_t boots;
-	struct lazy *lazy;    /* brings RAM in behind a restored guest (migrate/lazy.h), or NULL */
+	struct lazy *lazy; /* brings RAM in behind a restored guest (migrate/lazy.h), or NULL */
+	struct destination *
+		arriving; /* the guest came, or comes, from elsewhere (migrate/destination.h), or NULL */
+	/*
+	 * A vCPU may wait for memory as long as another host likes: to be called when all vCPUs were told to end, and wakes
+	 * them. What they find in their memory then is not theirs: they must not run any more. NULL: none waits for long.
+	 */
+	void (*let_go)(struct vm *vm);
+	enum vm_shift shift;  /* loop thread alone */
 	int memory_exit_code; /* of the process when guest memory is lost (vm/fault.h) */
 
 	/* The machine; NULL, -1 and 0 between boots. */
@@ -116,6 +134,10 @@ void vm_finish(struct vm *vm, enum vm_end end, const struct err *why);
  */
 void vm_pause(struct vm *vm);
 void vm_resume(struct vm *vm);
+/* No vCPU begins to run any more; one that waits for memory parks when it has it. For that alone, not to read state. */
+void vm_pause_begin(struct vm *vm);
+/* As vm_pause(), but no longer than @ms if vm->let_go is set: -EAGAIN, and it is not paused then. */
+int vm_pause_for(struct vm *vm, unsigned int ms);
 
 /* The user's own pause, for the control socket: at most one. -EALREADY when it is so already. */
 int vm_user_pause(struct vm *vm);

@@ -44,7 +44,7 @@ for (['PREFIX=/usr', '/usr'], ['', '/usr/local']) {
 	my ($code, $out) = make('install', "DESTDIR='$dest'", $option);
 
 	is($code, 0, "install $option") or diag($out);
-	is(tree($dest), "$prefix/bin/lkvm 755, $prefix/share/bash-completion/completions/lkvm 644, " .
+	is(tree($dest), "$prefix/bin/lkvm 755, $prefix/libexec/lkvm/lkvm-tls 755, $prefix/share/bash-completion/completions/lkvm 644, " .
 		"$prefix/share/man/man1/lkvm.1 644", 'program, man page and completion, and nothing else');
 }
 
@@ -80,12 +80,21 @@ unlink('compile_commands.json') unless $there;
 # --- what is missing is named with its package ---
 ($code, $out) = make("B='$dir/b'", 'CC=no-such-compiler', "'$dir/b/.libs-found'");
 ok($code != 0 && $out =~ /no compiler no-such-compiler: apt-get install \S*gcc/, 'no compiler') or diag($out);
-for (['libfdt', 'libfdt-dev'], ['zlib', 'zlib1g-dev'], ['zstd', 'libzstd-dev']) {
-	my ($library, $package) = @$_;
+{
+	open(my $cc, '>', "$dir/hostcc") or die;
+	print $cc "#!/bin/sh\n! grep -q '<seccomp'\n";
+	close($cc);
+	chmod(0755, "$dir/hostcc");
+	($code, $out) = make("B='$dir/b'", "HOSTCC='$dir/hostcc'", "'$dir/b/.libs-found'");
+	ok($code != 0 && $out =~ /libseccomp is missing on this machine: apt-get install libseccomp-dev/, 'no libseccomp') or
+		diag($out);
+}
+for (['libfdt', 'libfdt-dev'], ['zlib', 'zlib1g-dev'], ['zstd', 'libzstd-dev'], ['libssl', 'libssl-dev', 'openssl/']) {
+	my ($library, $package, $header) = @$_;
 
 	# A compiler that finds every header but this one.
 	open(my $cc, '>', "$dir/cc") or die;
-	print $cc "#!/bin/sh\n! grep -q '<$library'\n";
+	print $cc "#!/bin/sh\n! grep -q '<@{[$header // $library]}'\n";
 	close($cc);
 	chmod(0755, "$dir/cc");
 	($code, $out) = make("B='$dir/b'", "CC='$dir/cc'", "'$dir/b/.libs-found'");

@@ -16,8 +16,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define PAGE 4096
 
 struct side {
-	bool destination;
+	bool destination, post;
 	unsigned int state;
+	unsigned int late; /* bank */
+	uint64_t told;
 	struct snap_info geometry;
 	uint8_t tags[STREAM_CHUNK_PAGES * PAGE / 32], scratch[STREAM_CHUNK_PAGES * PAGE];
 };
@@ -51,18 +53,50 @@ static int pages(struct side *s, struct rbuf *in, struct err *err)
 	return rc;
 }
 
+static uint64_t bank_pages(const struct side *s)
+{
+	const struct snap_info *g = &s->geometry;
+
+	return g->page_size ? g->bank[s->late].size / g->page_size : 0;
+}
+
 static int payload(struct side *s, uint32_t type, struct rbuf *in, struct err *err)
 {
 	struct err why = ERR_INIT;
 	struct rbuf a, b;
 	uint64_t number;
 	uint32_t round;
+	uint64_t wanted[STREAM_REQUEST_PAGES], first;
+	uint8_t late = 0, id[16];
+	size_t n;
 	bool flag;
 	int rc;
 
 	switch (type) {
 	case STREAM_OFFER:
-		return stream_offer_decode(in, &s->geometry, &a, &b, err);
+		rc = stream_offer_decode(in, &s->geometry, &late, &a, &b, err);
+		must(rc || late <= s->geometry.nbanks);
+		s->late = late ? late - 1 : 0;
+		return rc;
+	case STREAM_MISSING:
+		rc = stream_missing_decode(in, bank_pages(s), s->told, &first, &n, err);
+		for (size_t i = 0; !rc && i < n; i++) {
+			uint64_t bits = rbuf_u64(in);
+
+			must(!bits || (first + i) * 64 + 63 - (uint64_t)__builtin_clzll(bits) <
+					      bank_pages(s));
+		}
+		if (!rc)
+			s->told = first + n;
+		must(rc || !rbuf_done(in));
+		return rc;
+	case STREAM_REQUEST:
+		rc = stream_request_decode(in, bank_pages(s), wanted, &n, err);
+		for (size_t i = 0; !rc && i < n; i++)
+			must(wanted[i] < bank_pages(s));
+		return rc;
+	case STREAM_REJOIN:
+		return stream_rejoin_decode(in, id, err);
 	case STREAM_PAGES:
 		return pages(s, in, err);
 	case STREAM_ROUND:
@@ -101,6 +135,16 @@ static void advance(struct side *s, uint32_t type, int rc)
 	if (type == STREAM_SEEN) {
 		s->state = course_source_next(s->state, COURSE_STOOD);
 		s->state = course_source_next(s->state, COURSE_SENT);
+	}
+	/* Without a round: the other kind of switch-over. */
+	if (type == STREAM_ACCEPT && !rc) {
+		s->geometry.page_size = PAGE;
+		s->geometry.nbanks = 1;
+		s->geometry.bank[0].size = 1000 * PAGE;
+		if (s->post) {
+			s->state = course_source_next(s->state, COURSE_STOOD);
+			s->state = course_source_next(s->state, COURSE_SENT_LATE);
+		}
 	}
 	if (type == STREAM_LOADED)
 		s->state = course_source_next(s->state, COURSE_SENT);
@@ -152,6 +196,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(copy, data + 1, size - 1);
 	memset(&s, 0, offsetof(struct side, tags));
 	s.destination = data[0] & 1;
+	s.post = data[0] & 2;
 	s.state = s.destination ? DESTINATION_WAITING : SOURCE_OFFERED;
 	while (at < size - 1 && (n = message(&s, copy + at, size - 1 - at, number++)))
 		at += n;

@@ -23,7 +23,7 @@ my %printing = (
 	(map { $_ => 'prints' } qw(warn warnx vwarn vwarnx psignal)),
 	(map { $_ => 'ends the process' } qw(exit abort quick_exit assert err errx verr verrx)),
 );
-my $may_print = qr{^(main\.c|builtin-[a-z-]+\.c|tools/.*|tests/.*|bench/.*)$};
+my $may_print = qr{^(main\.c|tls/main\.c|builtin-[a-z-]+\.c|tools/.*|tests/.*|bench/.*)$};
 # A test may start programs, and random() with a seed is what makes a test repeatable.
 my $tests = qr{^(tests|bench)/};
 my %fine_in_tests = map { $_ => 1 } qw(system popen rand srand random srandom drand48);

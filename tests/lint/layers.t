@@ -20,6 +20,7 @@ my %below = (
 	virtio => [qw(util state vm block net)],
 	arm => [qw(util state vm block net hw virtio)],
 	migrate => [qw(util state vm)],
+	tls => [qw(util)],
 	cli => [qw(util state vm)],
 	builtin => [qw(util state vm block net hw virtio arm migrate cli)],
 	main => [qw(util state vm block net hw virtio arm migrate cli builtin)],
@@ -62,7 +63,9 @@ sub complaints
 				push @c, "$where: \"$name\" is our own, in quotes" if -e "$root/include/$name";
 				next;
 			}
-			if ($name =~ m{\.c$|(^|/)\.\.?/} || !-e "$root/include/$name") {
+			if ($name eq 'util/confine-filter.h') {
+				next; # made at build time
+			} elsif ($name =~ m{\.c$|(^|/)\.\.?/} || !-e "$root/include/$name") {
 				push @c, "$where: there is no include/$name";
 			} elsif ($to ne $room && !grep { $_ eq $to } @{$below{$room}}) {
 				push @c, "$where: $room may not include $to ($name)";

@@ -29,14 +29,18 @@ sub verdict
 
 my $out = verdict('-DSAFETY -DNOCLAIM', '');
 
-like($out, qr/errors: 0/, 'never do both run, nobody hangs') or diag($out);
+like($out, qr/errors: 0/, 'never do both run, nobody hangs, and no guest is lost') or diag($out);
 my ($states) = $out =~ /(\d+) states, stored/;
 cmp_ok($states // 0, '>', 500, 'the model has states');
-$out = verdict('', '-a -f -N ends');
+$out = verdict('-DNFAIR=3', '-a -f');
 like($out, qr/errors: 0/, 'both sides come to an end') or diag($out);
 like(verdict('-DSAFETY -DNOCLAIM', '', '-DGOES_ON'), qr/assertion violated.*source_guest|errors: [1-9]/,
 	'control: a source that resumes in the open window runs beside its copy');
 like(verdict('-DSAFETY -DNOCLAIM', '', '-DRUNS_EARLY'), qr/assertion violated|errors: [1-9]/,
 	'control: a destination that does not wait for COMMIT runs beside the source');
+like(verdict('-DSAFETY -DNOCLAIM', '', '-DKEPT_GOES_ON'), qr/assertion violated.*source_guest|errors: [1-9]/,
+	'control: a source that resumes when post-copy loses its line runs beside its copy');
+like(verdict('-DSAFETY -DNOCLAIM', '', '-DBROKEN_ENDS'), qr/assertion violated.*destination|errors: [1-9]/,
+	'control: a destination that ends when post-copy loses its line takes the guest with it');
 
 done_testing();

@@ -7,7 +7,11 @@
  *   cut-up, cut-down      both connections are closed; the first N bytes have arrived
  *   stall-up, stall-down  nothing is passed on any more, either way, until a side hangs up
  *   flip-up, flip-down    bit N % 8 of the next byte is another one; all else arrives
- * Prints "LISTEN: ready" once it listens, and in the end how many bytes went up and down.
+ *   slow-up, slow-down    nothing is wrong, but after each N bytes it waits for 10 ms
+ * With "border-" before it, N is a number of messages of the migration protocol: the action comes behind the Nth one, at 0
+ * behind the hello.
+ * Prints "LISTEN: ready" once it listens, "LISTEN: stalled" when it does, and in the end how many bytes and whole messages went
+ * up and down.
  */
 #include <errno.h>
 #include <poll.h>
@@ -19,13 +23,29 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+/* docs/migration-protocol.md */
+#define HELLO	  16
+#define HEADER	  16
+#define LENGTH_AT 12
+#define CHECKSUM  8
+
 enum { UP, DOWN };
+
+/* What goes in one direction, cut at the borders of messages. */
+struct course {
+	uint64_t bytes, messages;
+	uint8_t header[HEADER];
+	uint64_t had,
+		wants; /* bytes of the part that is under way: hello, header, or the rest of a message */
+	enum { IN_HELLO, IN_HEADER, IN_REST } in;
+};
 
 struct line {
 	int fd[2]; /* what comes from fd[UP] goes up, to fd[DOWN] */
-	uint64_t passed[2], n;
-	int direction;
-	const char *action;
+	struct course course[2];
+	uint64_t n;
+	int direction, borders;
+	const char *listen, *action;
 };
 
 static _Noreturn void die(const char *what)
@@ -69,43 +89,91 @@ static void stall(struct line *l)
 {
 	struct pollfd p[2] = {{.fd = l->fd[UP]}, {.fd = l->fd[DOWN]}};
 
+	printf("%s: stalled\n", l->listen);
+	fflush(stdout);
 	while (!((p[0].revents | p[1].revents) & (POLLHUP | POLLERR)))
 		poll(p, 2, -1);
+}
+
+/* n more bytes, no more than the part under way lacks. */
+static void follow(struct course *c, const uint8_t *bytes, uint64_t n)
+{
+	uint32_t length;
+
+	c->bytes += n;
+	if (c->in == IN_HEADER)
+		memcpy(c->header + c->had, bytes, n);
+	c->had += n;
+	if (c->had < c->wants)
+		return;
+	c->had = 0;
+	if (c->in == IN_HEADER) {
+		memcpy(&length, c->header + LENGTH_AT, sizeof(length));
+		c->wants = (uint64_t)length + CHECKSUM;
+		c->in = IN_REST;
+		return;
+	}
+	c->messages += c->in == IN_REST;
+	c->wants = HEADER;
+	c->in = IN_HEADER;
+}
+
+/* The place for the action has come. */
+static int there(const struct line *l)
+{
+	const struct course *c = &l->course[l->direction];
+
+	return l->borders ? c->in == IN_HEADER && !c->had && c->messages == l->n : c->bytes == l->n;
+}
+
+static int does(const struct line *l, const char *what)
+{
+	return !strncmp(l->action, what, strlen(what));
 }
 
 /* False when the line is at its end. */
 static int pass(struct line *l, int from)
 {
 	static uint8_t bytes[65536];
-	uint64_t left = l->n - l->passed[from];
-	size_t max = sizeof(bytes);
+	struct course *c = &l->course[from];
+	uint64_t max = c->wants - c->had < sizeof(bytes) ? c->wants - c->had : sizeof(bytes);
+	int ours = from == l->direction, slow = does(l, "slow"), bad;
 	ssize_t n;
 
 	/* Up to the place exactly, so that what happens there happens there. */
-	if (from == l->direction && l->passed[from] < l->n && left < max)
-		max = left;
+	if (ours && slow && l->n < max)
+		max = l->n;
+	else if (ours && !l->borders && c->bytes < l->n && l->n - c->bytes < max)
+		max = l->n - c->bytes;
 	n = read(l->fd[from], bytes, max);
 	if (n <= 0)
 		return 0;
-	if (from == l->direction && l->passed[from] == l->n && !strncmp(l->action, "flip", 4))
+	bad = ours && there(l) && does(l, "flip");
+	/* It follows what was sent, not what the flip makes of it. */
+	follow(c, bytes, (uint64_t)n);
+	if (bad)
 		bytes[0] ^= (uint8_t)(1u << l->n % 8);
 	write_all(l->fd[!from], bytes, (size_t)n);
-	l->passed[from] += (uint64_t)n;
-	if (from != l->direction || l->passed[from] != l->n)
+	if (slow && ours)
+		usleep(10000);
+	if (slow || !ours || !there(l))
 		return 1;
-	if (!strncmp(l->action, "stall", 5))
+	if (does(l, "stall"))
 		stall(l);
-	return !strncmp(l->action, "flip", 4);
+	return does(l, "flip");
 }
 
 int main(int argc, char **argv)
 {
-	struct line l = {.n = 0};
+	struct line l = {.course = {{.wants = HELLO}, {.wants = HELLO}}};
 	int listener;
 
 	if (argc != 5)
 		return 2;
+	l.listen = argv[1];
 	l.action = argv[3];
+	l.borders = does(&l, "border-");
+	l.action += l.borders ? strlen("border-") : 0;
 	l.direction = strstr(argv[3], "-down") ? DOWN : UP;
 	l.n = strtoull(argv[4], NULL, 10);
 	listener = open_socket(argv[1], 1);
@@ -125,7 +193,9 @@ int main(int argc, char **argv)
 			if (p[from].revents)
 				go_on = pass(&l, from);
 	}
-	printf("up %llu down %llu\n", (unsigned long long)l.passed[UP],
-	       (unsigned long long)l.passed[DOWN]);
+	printf("up %llu down %llu, messages up %llu down %llu\n",
+	       (unsigned long long)l.course[UP].bytes, (unsigned long long)l.course[DOWN].bytes,
+	       (unsigned long long)l.course[UP].messages,
+	       (unsigned long long)l.course[DOWN].messages);
 	return 0;
 }

@@ -68,3 +68,74 @@ counts_further()
 {
 	[ "$(grep -ac '^N ' "$W/$1.out")" -ge "$2" ]
 }
+
+# --- one guest, $s, that counts and moves over lines that go wrong; its whole output, but for that of $s, is in $W/all ---
+moves=0
+# next: the name of the next destination, $d, which waits; with an input of its own.
+next()
+{
+	moves=$((moves + 1))
+	d=m$moves
+	mkfifo "$W/$d.in"
+	IN=$W/$d.in incoming "$d" "unix:$W/$d.mig"
+}
+
+ends_somehow()
+{
+	ended "$1" 20
+}
+
+# one_runs: after a migration from $s to $d whose output is in $W/out: exactly one goes on, or a user is asked. The one that
+# runs is $s from then on. A guest's whole output is in $W/all and what follows in $s.out.
+one_runs()
+{
+	wait_for 40 settled || return 1
+	if is_state $s paused; then
+		says "$W/out" "stays paused here.*lkvm stop $CASE-$s.*lkvm resume $CASE-$s" || return 1
+		if is_state $d running; then
+			ctl stop $s && ends_somehow $s && moved
+		else
+			ctl resume $s && ends $d 20 1 && stayed
+		fi
+	elif is_state $s running; then
+		is_state $d gone && ends $d 20 1 && stayed
+	else
+		is_state $d running && ends $s 20 0 && moved
+	fi
+}
+
+is_state()
+{
+	is "$(state_of "$1")" "$2"
+}
+
+# Neither is on its way.
+settled()
+{
+	case "$(state_of $s) $(state_of $d)" in
+	'running gone' | 'paused gone' | 'gone running' | 'paused running') return 0 ;;
+	esac
+	echo "source $(state_of $s), destination $(state_of $d)"
+	return 1
+}
+
+moved()
+{
+	cat "$W/$s.out" >>"$W/all"
+	s=$d
+	counts_on $s && counted all "$s.out"
+}
+
+stayed()
+{
+	counts_on $s && counted all "$s.out" && not says "$W/$d.out" '^N '
+}
+
+# over ACTION N: a migration over a line that goes wrong.
+over()
+{
+	next && line $d "$1" "$2" || return 1
+	migrate $s "unix:$W/$d.line" >"$W/out" 2>&1
+	code=$?
+	cat "$W/out" "$W/$d.err"
+}

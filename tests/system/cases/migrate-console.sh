@@ -11,7 +11,7 @@ plan $((2 + 4 * times + 4))
 
 # Each destination has the input of the first: whoever runs reads it.
 mkfifo "$W/in"
-IN=$W/in
+export IN="$W/in"
 exec 4<>"$W/in"
 
 typed=0
@@ -38,6 +38,7 @@ heard()
 # What all of them have said so far.
 said()
 {
+	# shellcheck disable=SC2086 # words
 	cat $outs >"$W/all"
 	"$@"
 }

@@ -69,7 +69,7 @@ static struct guest *guest_new(bool shared)
 	struct mem_bank *bank;
 
 	assert_non_null(g);
-	assert_int_equal(mem_lazy_open(&g->uffd, &err), 0);
+	assert_int_equal(mem_lazy_open("--lazy", &g->uffd, &err), 0);
 	assert_int_equal(mem_init(&g->vm.mem, &err), 0);
 	assert_int_equal(event_loop_init(&g->vm.loop, &err), 0);
 	log_init(&g->vm.log, STDERR_FILENO, LOG_ERROR);
@@ -396,7 +396,7 @@ static void test_not_allowed(void **state)
 		if (setgid(65534) < 0 || setuid(65534) < 0 ||
 		    !access("/dev/userfaultfd", R_OK | W_OK))
 			_exit(77);
-		rc = mem_lazy_open(&fd, &err);
+		rc = mem_lazy_open("--lazy", &fd, &err);
 		_exit(rc == -EPERM && strstr(err.msg, "vm.unprivileged_userfaultfd") &&
 				      strstr(err.msg, "CAP_SYS_PTRACE") &&
 				      strstr(err.msg, "/dev/userfaultfd")
@@ -436,7 +436,7 @@ int main(void)
 	struct err err = ERR_INIT;
 	int fd;
 
-	if (mem_lazy_open(&fd, &err)) {
+	if (mem_lazy_open("--lazy", &fd, &err)) {
 		printf("1..0 # SKIP %s\n", err.msg);
 		return 0;
 	}

@@ -3,10 +3,12 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/timerfd.h>
+#include <unistd.h>
 
 #include "migrate/control.h"
 #include "migrate/lazy.h"
@@ -27,6 +29,8 @@ struct fake {
 	unsigned int started, cancelled, finished, wanted;
 	bool late; /* what is cancelled was done before that was asked */
 	int start_rc, check_rc;
+	bool with_file; /* the last one came with a file */
+	bool whole;	/* what is asked for has no base */
 	bool stop_loop; /* when it is cancelled */
 	struct migrate_control *mc;
 };
@@ -48,7 +52,7 @@ int snapshot_start(struct vm *vm, const struct snapshot_request *req,
 {
 	struct fake *f = fake_of(vm);
 
-	(void)req;
+	f->with_file = req->fd >= 0;
 	f->started++;
 	if (f->start_rc)
 		return err_set(err, f->start_rc, "no");
@@ -118,6 +122,24 @@ int source_cancel(struct source_job *job)
 	return 0;
 }
 
+int source_rejoin(struct source_job *job, int fd, struct err *err)
+{
+	(void)job, (void)fd, (void)err;
+	return -ENOSYS;
+}
+
+int source_resume(struct source_job *job, struct err *err)
+{
+	(void)job, (void)err;
+	return -ENOSYS;
+}
+
+int destination_join(struct destination *d, int fd, struct err *err)
+{
+	(void)d, (void)fd, (void)err;
+	return -ENOSYS;
+}
+
 void source_leave(struct source_job *job)
 {
 	(void)job;
@@ -132,6 +154,7 @@ static int setup(void **state)
 	assert_int_equal(event_loop_init(&f->vm.loop, &err), 0);
 	log_init(&f->vm.log, -1, LOG_ERROR);
 	f->vm.vcpus = &f->vcpu;
+	f->vm.passed_fd = -1;
 	assert_int_equal(migrate_control_open(&f->vm, &f->mc, &err), 0);
 	*state = f;
 	return 0;
@@ -303,6 +326,8 @@ static int ask(struct fake *f, uint16_t type, struct snapshot_status *status)
 
 		assert_non_null(req);
 		good_request(req);
+		if (f->whole)
+			req->base[0] = '\0';
 		snapshot_request_encode(req, &payload);
 		free(req);
 	}
@@ -315,6 +340,39 @@ static int ask(struct fake *f, uint16_t type, struct snapshot_status *status)
 	wbuf_release(&payload);
 	wbuf_release(&reply);
 	return rc;
+}
+
+/* A VM that came by migration opens no file: it is handed one. */
+static void test_confined(void **state)
+{
+	struct fake *f = *state;
+	int ends[2];
+
+	f->vm.confined = true;
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT, NULL), SNAPSHOT_NEEDS_FILE);
+	assert_int_equal(f->started, 0);
+	assert_int_equal(pipe(ends), 0);
+	f->vm.passed_fd = ends[0];
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT, NULL), -EINVAL);
+	assert_int_equal(f->vm.passed_fd, ends[0]);
+	close(ends[0]);
+	close(ends[1]);
+	f->vm.passed_fd = open("/tmp", O_TMPFILE | O_RDWR, 0600);
+	assert_true(f->vm.passed_fd >= 0);
+	ends[0] = f->vm.passed_fd;
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT, NULL), -EOPNOTSUPP);
+	assert_int_equal(f->vm.passed_fd, ends[0]);
+	f->whole = true;
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT, NULL), 0);
+	assert_true(f->started == 1 && f->with_file);
+	assert_int_equal(f->vm.passed_fd, -1);
+	assert_true(fcntl(ends[0], F_GETFD) < 0); /* the child alone has it */
+	end_job(f, 0, false);
+	/* Whoever is not confined may be handed one, and need not. */
+	f->vm.confined = false;
+	assert_int_equal(ask(f, CONTROL_SNAPSHOT, NULL), 0);
+	assert_true(f->started == 2 && !f->with_file);
+	end_job(f, 0, false);
 }
 
 static void test_course(void **state)
@@ -536,6 +594,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 	cmocka_unit_test_setup_teardown(test_waits_for_memory, setup, teardown),
 	cmocka_unit_test_setup_teardown(test_reset, setup, teardown),
+	cmocka_unit_test_setup_teardown(test_confined, setup, teardown),
 };
 
 UNIT_MAIN(tests)

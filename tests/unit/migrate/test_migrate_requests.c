@@ -26,7 +26,7 @@ struct fake {
 	struct vm vm;
 	struct vcpu vcpu;
 	struct source_job job;
-	unsigned int started, cancelled, left, finished;
+	unsigned int started, cancelled, left, finished, rejoined, joined;
 	struct outgoing *out;
 	int sockets[2];
 };
@@ -64,6 +64,30 @@ int source_cancel(struct source_job *job)
 
 	f->cancelled++;
 	return job->late ? -EBUSY : 0;
+}
+
+int source_rejoin(struct source_job *job, int fd, struct err *err)
+{
+	struct fake *f = (struct fake *)((char *)job - offsetof(struct fake, job));
+
+	close(fd);
+	f->rejoined++;
+	return job->late ? 0 : err_set(err, -EBUSY, "in use");
+}
+
+int source_resume(struct source_job *job, struct err *err)
+{
+	return job->late ? err_set(err, -EBUSY, "it runs there") : 0;
+}
+
+int destination_join(struct destination *d, int fd, struct err *err)
+{
+	struct fake *f = (struct fake *)d;
+
+	(void)err;
+	close(fd);
+	f->joined++;
+	return 0;
 }
 
 static void end_job(struct fake *f, enum source_phase phase)
@@ -116,6 +140,8 @@ static const struct source_request good = {
 	.on_timeout = SOURCE_TIMEOUT_SWITCH,
 	.codec = SNAP_ZSTD,
 	.keep_paused = true,
+	.postcopy = true,
+	.rounds = SOURCE_MAX_ROUNDS,
 };
 
 static void test_request(void **state)
@@ -135,6 +161,8 @@ static void test_request(void **state)
 	assert_int_equal(got.timeout_s, 60);
 	assert_int_equal(got.on_timeout, SOURCE_TIMEOUT_SWITCH);
 	assert_int_equal(got.codec, SNAP_ZSTD);
+	assert_true(got.postcopy && !got.recover);
+	assert_int_equal(got.rounds, SOURCE_MAX_ROUNDS);
 	assert_true(got.keep_paused && !got.drop_tags && !got.auto_converge);
 	for (size_t n = 0; n < bytes.len; n++) {
 		rbuf_init(&in, bytes.data, n);
@@ -144,7 +172,7 @@ static void test_request(void **state)
 	for (size_t i = 16; i < bytes.len; i++) {
 		uint8_t was = bytes.data[i];
 
-		bytes.data[i] = 2;
+		bytes.data[i] = i == bytes.len - 4 ? SOURCE_MAX_ROUNDS + 1 : 2;
 		rbuf_init(&in, bytes.data, bytes.len);
 		assert_int_equal(source_request_decode(&in, &got, &err), -EBADMSG);
 		bytes.data[i] = was;
@@ -170,6 +198,7 @@ static void test_status(void **state)
 				  .elapsed_ns = 14,
 				  .downtime_ns = 15,
 				  .their_downtime_ns = 16,
+				  .faults = 17,
 				  .rc = -EPIPE},
 			     b;
 	struct wbuf bytes;
@@ -186,6 +215,7 @@ static void test_status(void **state)
 	assert_int_equal(b.round, 2);
 	assert_int_equal(b.throttle, 20);
 	assert_int_equal(b.their_downtime_ns, 16);
+	assert_int_equal(b.faults, 17);
 	assert_int_equal(b.rc, -EPIPE);
 	assert_string_equal(b.err.msg, "ask your user");
 	for (size_t n = 0; n < bytes.len; n++) {
@@ -291,6 +321,52 @@ static void test_connection(void **state)
 	close(datagrams[1]);
 }
 
+static int ask_recover(struct fake *f, int fd)
+{
+	struct source_request req = good;
+	struct err err = ERR_INIT;
+	struct wbuf payload, reply;
+	struct rbuf in;
+	int rc;
+
+	req.recover = true;
+	wbuf_init(&payload, 1000);
+	wbuf_init(&reply, 1000);
+	source_request_encode(&req, &payload);
+	f->vm.passed_fd = fd;
+	rbuf_init(&in, payload.data, payload.len);
+	rc = outgoing_answer(f->out, CONTROL_MIGRATE, &in, &reply, &err);
+	wbuf_release(&payload);
+	wbuf_release(&reply);
+	return rc;
+}
+
+/* A line that was lost in post-copy: a new one, to either side; and what is refused of a guest that is elsewhere. */
+static void test_recover(void **state)
+{
+	struct fake *f = *state;
+
+	assert_int_equal(ask_recover(f, f->sockets[1]), -ENOENT);
+	assert_int_equal(ask(f, CONTROL_MIGRATE_JOIN, f->sockets[1], NULL), -ENOENT);
+	f->vm.arriving = (struct destination *)f;
+	assert_int_equal(ask(f, CONTROL_MIGRATE_JOIN, -1, NULL), -EBADMSG);
+	assert_int_equal(ask(f, CONTROL_MIGRATE_JOIN, socket_copy(f), NULL), 0);
+	assert_int_equal(f->joined, 1);
+	f->vm.arriving = NULL;
+	assert_int_equal(ask(f, CONTROL_MIGRATE, socket_copy(f), NULL), 0);
+	assert_int_equal(ask_recover(f, -1), -EBADMSG);
+	assert_int_equal(ask_recover(f, socket_copy(f)), -EBUSY);
+	f->job.late = true;
+	f->vm.shift = VM_SHIFT_KEPT;
+	assert_int_equal(ask(f, CONTROL_PAUSE, -1, NULL), -EALREADY);
+	assert_int_equal(ask(f, CONTROL_RESUME, -1, NULL), -EBUSY);
+	assert_int_equal(ask(f, CONTROL_MIGRATE_CANCEL, -1, NULL), -EBUSY);
+	assert_int_equal(ask(f, CONTROL_MIGRATE, f->sockets[1], NULL), -EBUSY);
+	assert_int_equal(ask_recover(f, socket_copy(f)), 0);
+	assert_int_equal(f->rejoined, 2);
+	end_job(f, SOURCE_PHASE_FAILED);
+}
+
 static void test_machine_goes(void **state)
 {
 	struct fake *f = *state;
@@ -310,6 +386,7 @@ int main(void)
 		cmocka_unit_test(test_status),
 		cmocka_unit_test_setup_teardown(test_course, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_connection, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_recover, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_machine_goes, setup, teardown),
 	};
 

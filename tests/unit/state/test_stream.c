@@ -14,6 +14,7 @@
 static const struct snap_info geometry = {
 	.page_size = PAGE,
 	.tags = true,
+	.uuid = "number of this",
 	.nbanks = 2,
 	.bank = {{"ram", 0x80000000, 100 * PAGE}, {"pvtime", 0x1020000, 16 * PAGE}},
 };
@@ -112,6 +113,7 @@ static void test_offer(void **state)
 	struct rbuf in, a, b;
 	struct err err = ERR_INIT;
 	struct snap_info got;
+	uint8_t late = 0;
 
 	(void)state;
 	wbuf_init(&compat, 100);
@@ -119,9 +121,11 @@ static void test_offer(void **state)
 	wbuf_init(&out, 1000);
 	wbuf_bytes(&compat, "one", 3);
 	wbuf_bytes(&config, "other", 5);
-	stream_offer_encode(&out, &geometry, &compat, &config);
+	stream_offer_encode(&out, &geometry, 1, &compat, &config);
 	rbuf_init(&in, out.data, out.len);
-	assert_int_equal(stream_offer_decode(&in, &got, &a, &b, &err), 0);
+	assert_int_equal(stream_offer_decode(&in, &got, &late, &a, &b, &err), 0);
+	assert_int_equal(late, 1);
+	assert_memory_equal(got.uuid, geometry.uuid, sizeof(got.uuid));
 	assert_int_equal(got.page_size, PAGE);
 	assert_true(got.tags);
 	assert_int_equal(got.nbanks, 2);
@@ -132,17 +136,17 @@ static void test_offer(void **state)
 	assert_memory_equal(b.data, "other", 5);
 	for (size_t n = 0; n < out.len; n++) {
 		rbuf_init(&in, out.data, n);
-		assert_int_equal(stream_offer_decode(&in, &got, &a, &b, &err), -EBADMSG);
+		assert_int_equal(stream_offer_decode(&in, &got, &late, &a, &b, &err), -EBADMSG);
 	}
 	wbuf_u8(&out, 0);
 	rbuf_init(&in, out.data, out.len);
-	assert_int_equal(stream_offer_decode(&in, &got, &a, &b, &err), -EBADMSG);
+	assert_int_equal(stream_offer_decode(&in, &got, &late, &a, &b, &err), -EBADMSG);
 	wbuf_release(&out);
 	wbuf_release(&compat);
 	wbuf_release(&config);
 }
 
-static void refused_offer(struct snap_info *g)
+static void refused_late(struct snap_info *g, uint8_t late)
 {
 	struct wbuf none, out;
 	struct err err = ERR_INIT;
@@ -151,11 +155,16 @@ static void refused_offer(struct snap_info *g)
 
 	wbuf_init(&none, 10);
 	wbuf_init(&out, 10000);
-	stream_offer_encode(&out, g, &none, &none);
+	stream_offer_encode(&out, g, late, &none, &none);
 	rbuf_init(&in, out.data, out.len);
-	assert_int_equal(stream_offer_decode(&in, &got, &a, &b, &err), -EBADMSG);
+	assert_int_equal(stream_offer_decode(&in, &got, &late, &a, &b, &err), -EBADMSG);
 	*g = geometry;
 	wbuf_release(&out);
+}
+
+static void refused_offer(struct snap_info *g)
+{
+	refused_late(g, 0);
 }
 
 static void test_offer_hostile(void **state)
@@ -165,6 +174,7 @@ static void test_offer_hostile(void **state)
 	(void)state;
 	g.page_size = 8192;
 	refused_offer(&g);
+	refused_late(&g, 3); /* no such bank */
 	g.page_size = 0;
 	refused_offer(&g);
 	g.nbanks = 0;
@@ -181,6 +191,74 @@ static void test_offer_hostile(void **state)
 	refused_offer(&g);
 	memset(g.bank[1].name, 0, sizeof(g.bank[1].name));
 	refused_offer(&g);
+}
+
+/* Post-copy's messages. */
+static void test_missing(void **state)
+{
+	const uint64_t words[3] = {1, 0, 0xf};
+	struct err err = ERR_INIT;
+	uint64_t first = 0;
+	struct wbuf out;
+	struct rbuf in;
+	size_t n = 0;
+
+	(void)state;
+	wbuf_init(&out, 1000);
+	stream_missing_encode(&out, 2, words, 3);
+	rbuf_init(&in, out.data, out.len);
+	assert_int_equal(stream_missing_decode(&in, 4 * 64 + 4, 0, &first, &n, &err), 0);
+	assert_int_equal(first, 2);
+	assert_int_equal(n, 3);
+	assert_int_equal(rbuf_u64(&in), 1);
+	/* Told twice, behind the end by a page, a word, or much more; cut. */
+	rbuf_init(&in, out.data, out.len);
+	assert_int_equal(stream_missing_decode(&in, 400, 3, &first, &n, &err), -EBADMSG);
+	rbuf_init(&in, out.data, out.len);
+	assert_int_equal(stream_missing_decode(&in, 4 * 64 + 3, 0, &first, &n, &err), -EBADMSG);
+	rbuf_init(&in, out.data, out.len);
+	assert_int_equal(stream_missing_decode(&in, 4 * 64, 0, &first, &n, &err), -EBADMSG);
+	rbuf_init(&in, out.data, out.len);
+	assert_int_equal(stream_missing_decode(&in, 64, 0, &first, &n, &err), -EBADMSG);
+	for (size_t len = 0; len < out.len; len++) {
+		rbuf_init(&in, out.data, len);
+		assert_int_equal(stream_missing_decode(&in, 400, 0, &first, &n, &err),
+				 len >= 16 && len % 8 == 0 ? 0 : -EBADMSG);
+	}
+	memset(out.data, 0xff, 8);
+	rbuf_init(&in, out.data, out.len);
+	assert_int_equal(stream_missing_decode(&in, 400, 0, &first, &n, &err), -EBADMSG);
+	wbuf_release(&out);
+}
+
+static void test_request(void **state)
+{
+	uint64_t page[STREAM_REQUEST_PAGES + 1] = {5, 399}, got[STREAM_REQUEST_PAGES];
+	struct err err = ERR_INIT;
+	uint8_t id[16];
+	struct wbuf out;
+	struct rbuf in;
+	size_t n = 0;
+
+	(void)state;
+	wbuf_init(&out, 1000);
+	stream_request_encode(&out, page, STREAM_REQUEST_PAGES + 1);
+	for (size_t len = 0; len <= out.len; len++) {
+		bool good = len && len % 8 == 0 && len <= STREAM_REQUEST_PAGES * 8;
+
+		rbuf_init(&in, out.data, len);
+		assert_int_equal(stream_request_decode(&in, 400, got, &n, &err),
+				 good ? 0 : -EBADMSG);
+		if (good)
+			assert_int_equal(n, len / 8);
+	}
+	rbuf_init(&in, out.data, 16);
+	assert_int_equal(stream_request_decode(&in, 399, got, &n, &err), -EBADMSG);
+	for (size_t len = 0; len < 20; len++) {
+		rbuf_init(&in, out.data, len);
+		assert_int_equal(stream_rejoin_decode(&in, id, &err), len == 16 ? 0 : -EBADMSG);
+	}
+	wbuf_release(&out);
 }
 
 struct sample {
@@ -356,6 +434,7 @@ int main(void)
 		cmocka_unit_test(test_bounds),	      cmocka_unit_test(test_offer),
 		cmocka_unit_test(test_offer_hostile), cmocka_unit_test(test_pages),
 		cmocka_unit_test(test_pages_cut),     cmocka_unit_test(test_pages_hostile),
+		cmocka_unit_test(test_missing),	      cmocka_unit_test(test_request),
 		cmocka_unit_test(test_abort),
 	};
 

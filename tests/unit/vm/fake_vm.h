@@ -56,6 +56,15 @@ void vm_pause(struct vm *vm)
 	vm->pauses++;
 }
 
+int vm_pause_for(struct vm *vm, unsigned int ms)
+{
+	(void)ms;
+	if (vm->let_go) /* a vCPU waits for memory */
+		return -EAGAIN;
+	vm_pause(vm);
+	return 0;
+}
+
 void vm_resume(struct vm *vm)
 {
 	vm->pauses--;

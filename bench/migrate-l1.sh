@@ -1,0 +1,120 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=dash
+#
+# The part of bench/migrate that runs in the emulated host (L1). Prints lines "VMM_LOAD_MIB.ROW NUMBER"; docs/figures.md
+# says what they are.
+#
+# usage: bench/migrate-l1.sh FOLDER "MIB..." "LOAD..." WHO...
+#   FOLDER  what bench/migrate made
+#   LOAD    idle, full, busy
+#   WHO     lkvm; nomte: the same without MTE; qemu (whose files are the 9p share "peer")
+
+set -u
+folder=$1
+sizes=$2
+loads=$3
+shift 3
+work=/tmp/migrate
+mkdir -p $work || exit 1
+cp "$folder/lkvm" "$folder/Image" "$folder/initrd" $work || exit 1
+cd $work || exit 1
+# shellcheck source=bench/l1.sh
+. /share/bench/l1.sh
+
+# What the guest is told: a busy one writes to each 4 KiB of half of its memory in turn, 32 MiB of them a second.
+words()
+{
+	case $1 in
+	idle) echo idle ;;
+	full) echo "fill $(($2 * 5 / 8))" ;;
+	busy) echo "busy $(($2 / 2)) 33554432" ;;
+	esac
+}
+
+# by_lkvm ROW LOAD MIB [OPTION]
+by_lkvm()
+{
+	row=$1_$2_$3
+	shift
+	# shellcheck disable=SC2086 # one word or none
+	(group from ./lkvm run --name from -c 1 -m "$2" ${3-} --no-reboot -k Image -i initrd -p "quiet -- $(words "$1" "$2")" \
+		</dev/null >from.out 2>&1) &
+	if [ "$1" = busy ]; then
+		said from.out '^busy'
+	else
+		said from.out '^init'
+		idle from
+	fi
+	(group to ./lkvm incoming unix:$work/line --name to </dev/null >to.out 2>&1) &
+	said to.out 'waiting at'
+	before=$(used from)
+	(group from ./lkvm migrate from unix:$work/line --json >from.json) || {
+		cat from.json to.out
+		exit 1
+	}
+	tail -n 1 from.json >>"$folder/json"
+	echo "$row.total_us $(($(field elapsed_ns <from.json) / 1000))"
+	echo "$row.down_us $(($(field downtime_ns <from.json) / 1000))"
+	for name in sent data tag zero state; do
+		echo "$row.${name}_bytes $(field ${name}_bytes <from.json)"
+	done
+	echo "$row.pages $(field pages <from.json)"
+	echo "$row.rounds $(field round <from.json)"
+	[ "$1" = busy ] || echo "$row.cpu_us $(($(used from) - before + $(used to)))"
+	./lkvm stop to >/dev/null
+	forget from to
+}
+
+lkvm()
+{
+	by_lkvm lkvm "$1" "$2" --mte
+}
+
+nomte()
+{
+	by_lkvm nomte "$1" "$2"
+}
+
+# qemu LOAD MIB: the bandwidth unlimited, as lkvm's is; 300 ms of downtime are both VMMs' default.
+qemu()
+{
+	row=qemu_$1_$2
+	[ -e $work/qemu ] || fetch_qemu
+	run_qemu from $work/from "$2" -kernel Image -initrd initrd -append "quiet -- $(words "$1" "$2")"
+	if [ "$1" = busy ]; then
+		# It is mute: as long as lkvm's has needed for it, and more.
+		sleep $(($2 / 16))
+	else
+		sleep 2
+		idle from
+	fi
+	run_qemu to $work/to "$2" -incoming unix:$work/line
+	sleep 2
+	tell $work/from "migrate_set_parameter max-bandwidth 100G"
+	before=$(($(used from) + $(used to)))
+	tell $work/from "migrate -d unix:$work/line"
+	for _ in $(seq 60); do
+		sleep 1
+		ask $work/from "info migrate" >info
+		grep -q 'completed' info && break
+	done
+	cp info "$folder/$row.info"
+	sed -n "s/.*total time: *\([0-9]*\) ms.*/$row.total_us \1000/p; s/.*downtime: *\([0-9]*\) ms.*/$row.down_us \1000/p
+		s/.*[^a-z]normal: *\([0-9]*\) pages.*/$row.pages \1/p" info
+	sed -n "s/.*transferred ram: *\([0-9]*\) kbytes.*/$row.sent_bytes \1/p" info | awk '{ print $1, $2 * 1024 }'
+	[ "$1" = busy ] || echo "$row.cpu_us $(($(used from) + $(used to) - before))"
+	tell $work/from quit
+	tell $work/to quit
+	forget from to
+}
+
+sleep 2
+echo "host.release $(uname -r)"
+for mib in $sizes; do
+	for load in $loads; do
+		for who; do
+			$who "$load" "$mib"
+		done
+	done
+done
