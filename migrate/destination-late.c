@@ -477,6 +477,7 @@ void late_fill(struct destination *d)
 	(void)late_end(d, NULL);
 	if (d->course == DESTINATION_FILLING)
 		channel_farewell(&d->ch, STREAM_COMPLETE);
+	destination_happened(d, COURSE_FULL);
 }
 
 /* Its last word was lost: it says it again. */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -51,8 +52,8 @@ const char *destination_reasons(const struct destination *d)
 static int check_host(struct destination *d, int kvm_fd, struct rbuf *compat, struct err *err)
 {
 	struct wbuf view = {.data = (uint8_t *)compat->data, .len = compat->len};
-	struct err why = ERR_INIT;
-	char *c;
+	char line[2048];
+	size_t n;
 	int rc = state_compat_check(kvm_fd, &view, &d->reasons, err);
 
 	if (!rc || !d->reasons.len)
@@ -60,11 +61,14 @@ static int check_host(struct destination *d, int kvm_fd, struct rbuf *compat, st
 	wbuf_u8(&d->reasons, '\0');
 	if (d->reasons.error)
 		return rc;
-	err_set(&why, rc, "%s", destination_reasons(d));
-	for (c = why.msg; *c; c++)
+	n = (size_t)snprintf(line, sizeof(line), "%s", destination_reasons(d));
+	n = n < sizeof(line) ? n : sizeof(line) - 1;
+	while (n && line[n - 1] == '\n')
+		line[--n] = '\0';
+	for (char *c = line; *c; c++)
 		if (*c == '\n')
 			*c = ';';
-	channel_abort(&d->ch, rc, why.msg);
+	channel_abort(&d->ch, rc, line);
 	d->told = true;
 	return err_set(err, rc, "the guest cannot run on this host");
 }

@@ -5,6 +5,8 @@
  * is here is the only copy.
  */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -13,16 +15,18 @@
 
 #define NS_PER_S  1000000000ull
 #define NS_PER_MS 1000000ull
+#define UNSENT	  (128 << 10)
 #define AROUND	  16 /* neighbours that are sent with a page that is asked for: a power of 2 */
 
 int source_late_open(struct source_job *job, struct err *err)
 {
 	const struct mem *mem = &job->vm->mem;
 
-	job->late_bank = 0;
-	for (unsigned int i = 1; i < mem->n; i++)
-		if (mem->banks[i].spec.size > mem->banks[job->late_bank].spec.size)
-			job->late_bank = i;
+	const struct mem_bank *ram = mem_find(mem, "ram");
+
+	if (!ram)
+		return err_set(err, -EINVAL, "--postcopy: the machine has no RAM");
+	job->late_bank = (uint32_t)(ram - mem->banks);
 	if (getrandom(job->geometry.uuid, sizeof(job->geometry.uuid), 0) !=
 	    sizeof(job->geometry.uuid))
 		return err_sys(err, -errno, "no random number for the migration");
@@ -112,8 +116,12 @@ int source_serve(struct source_job *job, enum stream_type until, bool all, struc
 		 struct err *err)
 {
 	uint64_t since = clock_now_ns(), sent = job->ch.sent_bytes, heard = since, word;
+	int few = UNSENT, rc = 0;
 	bool done = false;
-	int rc = 0;
+
+	/* What a page that is asked for has in front of it. Nothing but TCP knows that, or needs it. */
+	if (all)
+		(void)setsockopt(job->ch.wfd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &few, sizeof(few));
 
 	while (!rc && !done) {
 		bool more = all && job->late.left;

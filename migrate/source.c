@@ -94,7 +94,8 @@ static void finish(struct source_job *job)
 	if (job->threaded)
 		pthread_join(job->thread, NULL);
 	job->threaded = job->ended = false;
-	vm->shift = VM_SHIFT_NONE;
+	if (job->course != SOURCE_DONE)
+		vm->shift = VM_SHIFT_NONE;
 	if (course_source_waits(job->course) && !job->leaving) {
 		channel_hang_up(&job->ch);
 		vm->shift = VM_SHIFT_KEPT;
@@ -501,6 +502,8 @@ int source_rejoin(struct source_job *job, int fd, struct err *err)
 
 int source_resume(struct source_job *job, struct err *err)
 {
+	struct vm *vm = job->vm;
+
 	if (job->threaded || job->course != SOURCE_UNSURE)
 		return err_set(
 			err, -EBUSY,
@@ -508,6 +511,7 @@ int source_resume(struct source_job *job, struct err *err)
 	source_happened(job, COURSE_RESUMED);
 	job->status.phase = SOURCE_PHASE_FAILED;
 	finish(job);
+	(void)vm_user_resume(vm); /* it may have left as a paused one */
 	return 0;
 }
 

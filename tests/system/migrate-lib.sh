@@ -35,13 +35,13 @@ line()
 	wait_for 10 says "$W/$1.line.out" ready
 }
 
-# What the VM says of itself: running, paused, starting, or gone.
+# What the VM says of itself: running, paused, starting, leaving, recovering, or gone.
 state_of()
 {
 	local s
 
 	s=$("$B/lkvm" list 2>/dev/null | awk -v n="$CASE-$1" '$1 == n { for (i = 2; i <= NF; i++)
-		if ($i ~ /^(running|paused|starting|ending)$/) print $i }')
+		if ($i ~ /^(running|paused|starting|ending|leaving|recovering)$/) print $i }')
 	echo "${s:-gone}"
 }
 
@@ -138,4 +138,23 @@ over()
 	migrate $s "unix:$W/$d.line" >"$W/out" 2>&1
 	code=$?
 	cat "$W/out" "$W/$d.err"
+}
+
+# again S D [ACTION N]: the VM S here and the VM D there, which lost their line in post-copy, are joined, over a line that goes
+# wrong if one is named. The output is in $W/out, and $code is the exit code.
+again()
+{
+	local from="$1" to="$2" at
+
+	rm -f "$W/$to.mig"
+	(exec "$B/lkvm" incoming "unix:$W/$to.mig" --recover "$CASE-$to" >"$W/$to.again" 2>&1 </dev/null) &
+	wait_for 10 says "$W/$to.again" 'waiting at ' || return 1
+	at=$W/$to.mig
+	if [ $# -gt 2 ]; then
+		line "$to" "$3" "$4" || return 1
+		at=$W/$to.line
+	fi
+	code=0
+	migrate "$from" "unix:$at" --recover >"$W/out" 2>&1 || code=$?
+	cat "$W/out" "$W/$to.again"
 }

@@ -10,7 +10,7 @@ more=2
 times=1
 [ "$FULL" = 0 ] || more=20
 [ "$FULL" = 0 ] || times=10
-plan $((1 + 10 * times + 8 + 4 + 17))
+plan $((1 + 20 * times + 8 + 4 + 17))
 
 # moves TEXT DEST OPTION...: from $g to the one that waits, $to. Five tests.
 moves()
@@ -49,6 +49,12 @@ while [ $n -lt $times ]; do
 	to=t$n
 	check "tcp $n: somebody waits" incoming "$to" tcp:127.0.0.1:0
 	moves "tcp $n, compressed" "$(where "$to")" --compress zstd
+	to=l$n
+	check "post-copy $n: somebody waits" incoming "$to" tcp:127.0.0.1:0
+	moves "post-copy $n" "$(where "$to")" --postcopy-after 0
+	to=x$n
+	check "mixed $n: somebody waits" incoming "$to" "unix:$W/$to.mig"
+	moves "mixed $n" "unix:$W/$to.mig" --postcopy
 done
 
 # --- paused in the middle of the copy: the same memory and tags there as here ---

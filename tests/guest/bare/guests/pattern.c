@@ -3,7 +3,7 @@
  * Memory that knows what is in it. Each CPU has a part of mib=N MiB (default 8), each page of which has data and tags that
  * can be computed again: one tag throughout, runs, a tag of its own for each granule with data that is zero, or neither data
  * nor tags. Prints "pattern 1" when all is filled; then every CPU changes pages and checks others, for ever, and "pattern N"
- * counts on. "WRONG ..." is the last that it says when a page is not as it was made.
+ * counts on. With tags=1 they change tags alone, and never data again. "WRONG ..." is the last that it says when a page is not as it was made.
  *
  * It is what tests/guest/linux/tagpattern.c is under a kernel, up in no time.
  */
@@ -24,6 +24,7 @@ struct part {
 
 static struct part parts[CPUS_MAX];
 static volatile uint32_t broken;
+static bool tags_only;
 
 static uint64_t mix(uint64_t x)
 {
@@ -35,6 +36,11 @@ static uint64_t mix(uint64_t x)
 static uint64_t key_of(const struct part *p, uint32_t page)
 {
 	return mix(p->start + (uint64_t)page * PAGE + p->generation[page]);
+}
+
+static uint64_t data_key_of(const struct part *p, uint32_t page)
+{
+	return tags_only ? mix(p->start + (uint64_t)page * PAGE) : key_of(p, page);
 }
 
 static uint64_t tag_at(uint64_t key, uint32_t granule)
@@ -65,15 +71,18 @@ static uint64_t word_at(uint64_t key, uint32_t granule)
 
 static void make_page(struct part *p, uint32_t page)
 {
-	uint64_t at = p->start + (uint64_t)page * PAGE, key;
+	uint64_t at = p->start + (uint64_t)page * PAGE, key, data;
+	bool again = p->generation[page]++;
 
-	p->generation[page]++;
 	key = key_of(p, page);
+	data = data_key_of(p, page);
 	for (uint32_t g = 0; g < GRANULES; g++, at += GRANULE) {
 		if (has_mte)
 			stg(at, tag_at(key, g));
-		store(at, word_at(key, g));
-		store(at + 8, ~word_at(key, g) * !(key & 2));
+		if (again && tags_only)
+			continue;
+		store(at, word_at(data, g));
+		store(at + 8, ~word_at(data, g) * !(data & 2));
 	}
 }
 
@@ -86,14 +95,15 @@ static void wrong(uint64_t at, const char *what, uint64_t is, uint64_t want)
 static void check_page(const struct part *p, uint32_t page)
 {
 	uint64_t at = p->start + (uint64_t)page * PAGE, key = key_of(p, page);
+	uint64_t data = data_key_of(p, page);
 
 	for (uint32_t g = 0; g < GRANULES && !broken; g++, at += GRANULE) {
-		uint64_t second = ~word_at(key, g) * !(key & 2);
+		uint64_t second = ~word_at(data, g) * !(data & 2);
 
 		if (has_mte && ldg(at) != tag_at(key, g))
 			wrong(at, "tag", ldg(at), tag_at(key, g));
-		if (load(at) != word_at(key, g))
-			wrong(at, "data", load(at), word_at(key, g));
+		if (load(at) != word_at(data, g))
+			wrong(at, "data", load(at), word_at(data, g));
 		if (load(at + 8) != second)
 			wrong(at + 8, "data", load(at + 8), second);
 	}
@@ -142,6 +152,7 @@ void guest_main(void)
 {
 	uint32_t pages = (uint32_t)(word_number("mib", 8) << 20) / PAGE / board.cpus;
 
+	tags_only = has_mte && word_number("tags", 0);
 	for (uint32_t i = 0; i < board.cpus; i++) {
 		parts[i].pages = pages;
 		parts[i].start = (uint64_t)(uintptr_t)alloc((uint64_t)pages * PAGE, PAGE);
