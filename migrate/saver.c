@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "migrate/ram.h"
+#include "util/confine.h"
 #include "util/io.h"
 #include "util/newfile.h"
 
@@ -175,29 +176,17 @@ static int save(struct saver *s, struct snap_info *info, struct err *err)
 	return rc;
 }
 
-/* All but what the file needs would keep sockets open, and a name taken, beyond the VM's end. Fails on Linux before 5.9. */
-static void close_others(const struct saver *s)
+/* All but what the file needs would keep sockets open, and a name taken, beyond the VM's end. */
+static int close_others(const struct saver *s, struct err *err)
 {
 	const struct mem *mem = s->in->mem;
-	int keep[MEM_MAX_BANKS + 4] = {STDERR_FILENO, s->pipe, mem->pagemap, s->in->req->fd}, n = 4;
-	unsigned int next = 0;
+	int keep[MEM_MAX_BANKS + 6] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO,
+				       s->pipe,	     mem->pagemap,  s->in->req->fd};
+	size_t n = 6;
 
 	for (uint32_t i = 0; i < mem->n; i++)
 		keep[n++] = mem->banks[i].fd;
-	for (;;) {
-		int least = INT_MAX;
-
-		for (int i = 0; i < n; i++)
-			if (keep[i] >= (int)next && keep[i] < least)
-				least = keep[i];
-		if (least == INT_MAX)
-			break;
-		/* stdin, stdout and stderr stay what they are: the first of @keep stands for all three. */
-		if ((unsigned int)least > next && next)
-			(void)close_range(next, (unsigned int)least - 1, 0);
-		next = (unsigned int)least + 1;
-	}
-	(void)close_range(next, ~0u, 0);
+	return confine_descriptors(keep, n, err);
 }
 
 _Noreturn void saver_main(const struct saver_input *input, pid_t vm, int pipe)
@@ -214,10 +203,11 @@ _Noreturn void saver_main(const struct saver_input *input, pid_t vm, int pipe)
 	signal(SIGXFSZ, SIG_IGN);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	close_others(&s);
 	if (input->tags)
 		input->mem->sidecar = input->tags; /* this process's own */
-	msg.rc = save(&s, &info, &msg.err);
+	msg.rc = close_others(&s, &msg.err);
+	if (!msg.rc)
+		msg.rc = save(&s, &info, &msg.err);
 	msg.file_bytes = info.file_size;
 	msg.data_bytes = info.data_bytes;
 	msg.tag_bytes = info.tag_bytes;

@@ -123,22 +123,22 @@ if [ "$FULL" = 1 ]; then
 fi
 
 # --- a disk that dies: EIO (5) from a call of the saving process ---
-# dies CALL N TEXT
+# dies CALL N TEXT RATE: at that rate the call is yet to come when the process has been found.
 dies()
 {
 	local had
 
 	had=$(ls -A s)
-	slow g --live --rate 40M
+	slow g --live --rate "$4"
 	check "$3: the call fails" timeout 60 "$B/failcall" "$1" "$2" 5 "$(saver)"
 	slow_ended
 	check "$3: told, with the file" both slow.out 's/f' 'Input/output error'
 	check "$3: the old file is as it was, and nothing is left" is "$(md5sum <s/f) $(ls -A s)" "$old $had"
 }
 
-dies pwritev 3 "EIO while writing memory"
-dies fsync 1 "EIO when it is written to the disk"
-dies rename 1 "EIO when it gets its name"
+dies pwritev 3 "EIO while writing memory" 1M
+dies fsync 1 "EIO when it is written to the disk" 20M
+dies rename 1 "EIO when it gets its name" 20M
 check "EIO: the VM goes on" goes_on g "$WORK" 1 60
 
 # --- no room, no folder ---

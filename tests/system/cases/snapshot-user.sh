@@ -40,7 +40,7 @@ all_go_on()
 }
 
 vm g --no-reboot -k "$KASAN" -i "$INITRD" -c 3 -m 96 --mte \
-	-p "quiet kasan=off panic=-1 lkvm.sh=\"/tests/tagkeep tfsr 0 & /tests/tagkeep tco 1 & /tests/tagkeep irg 2\""
+	-p "quiet kasan=off panic=-1 lkvm.sh=\"/tests/tagkeep tfsr 0 & /tests/tagkeep tco 1 & /tests/tagkeep irg 2 & wait\""
 for way in $ways; do
 	check "$way: the program works" wait_for 60 has_lines g "$way" 2
 done

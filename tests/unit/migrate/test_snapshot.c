@@ -107,7 +107,7 @@ static int setup(void **state)
 				  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	mem->n = 1;
 	memset(mem->banks[0].host, 0x5a, mem->banks[0].spec.size);
-	t.req = (struct snapshot_request){.codec = SNAP_RAW, .level = 3, .threads = 1, .fd = -1};
+	t.req = (struct snapshot_request){.fd = -1, .codec = SNAP_RAW, .level = 3, .threads = 1};
 	snprintf(t.req.path, sizeof(t.req.path), "%s/f", t.dir);
 	return 0;
 }
