@@ -32,6 +32,14 @@ there()
 	s=$d
 }
 
+# What has passed the last line: $up and $down.
+bytes()
+{
+	wait_for 10 says "$d.line.out" '^up '
+	up=$(sed -n 's/^up \([0-9]*\) .*/\1/p' "$d.line.out")
+	down=$(sed -n 's/^up [0-9]* down \([0-9]*\),.*/\1/p' "$d.line.out")
+}
+
 both_recovering()
 {
 	is "$(state_of $s) $(state_of $d)" 'recovering recovering'
@@ -55,7 +63,7 @@ to cut-up 999999999999
 migrate $s "$at" --postcopy-after 0 >log 2>&1
 ended $s 20
 s=$d
-up=$(sed -n 's/^up \([0-9]*\) .*/\1/p' $d.line.out)
+bytes
 for percent in $cuts; do
 	t="cut at $percent%"
 	to cut-up $((up * percent / 100))
@@ -83,7 +91,7 @@ to cut-down 999999999999
 migrate $s "$at" --postcopy-after 0 >log 2>&1
 ended $s 20
 s=$d
-down=$(sed -n 's/.* down \([0-9]*\)$/\1/p' $d.line.out)
+bytes
 to cut-down $((down - 1))
 migrate $s "$at" --postcopy-after 0 >log 2>&1 || :
 check "COMPLETE lost: the destination is through" wait_for 10 says $d.err 'the source could not be told|all memory is here'
@@ -105,7 +113,7 @@ to cut-down $((down - 24 - 32 - 1))
 check "LOADED lost" sh -c "! '$B/lkvm' migrate '$CASE-$s' '$at' --postcopy-after 0 >log 2>&1"
 check "LOADED lost: the destination ends" ends $d 20 1
 check "LOADED lost: the source has its guest" is_state $s paused
-up=$(sed -n 's/^up \([0-9]*\) .*/\1/p' $d.line.out)
+bytes
 to cut-up $((up + 24))
 check "COMMIT lost: a user is asked" sh -c "! '$B/lkvm' migrate '$CASE-$s' '$at' --postcopy-after 0 >log 2>&1 &&
 	grep -E 'stays paused here.*--recover.*lkvm resume $CASE-$s' log"
