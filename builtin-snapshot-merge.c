@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* lkvm snapshot merge: a snapshot and those it builds on, as one file that needs no other. */
 #include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +12,7 @@
 #include "builtin.h"
 #include "cli.h"
 #include "state/snapchain.h"
+#include "util/newfile.h"
 
 struct merge {
 	const struct snap_chain *chain;
@@ -123,55 +121,26 @@ static int merge_all(struct merge *m, int fd, const struct snapshot_opts *opts, 
 	if (!rc)
 		rc = snap_writer_finish(m->writer, &m->info, err);
 	snap_writer_close(m->writer);
-	if (!rc && fsync(fd) < 0)
-		rc = err_sys(err, -errno, "cannot write the snapshot file to its disk");
 	return rc;
 }
 
-/* Beside @out, with a name that nobody takes for a snapshot's. */
-static int part_name(const char *out, char part[PATH_MAX])
-{
-	const char *slash = strrchr(out, '/');
-	int before = slash ? (int)(slash - out + 1) : 0;
-	int n = snprintf(part, PATH_MAX, "%.*s.%s.%d.part", before, out, out + before,
-			 (int)getpid());
-
-	return n >= PATH_MAX ? -ENAMETOOLONG : 0;
-}
-
-static int open_folder(const char *out, struct err *err)
-{
-	char folder[PATH_MAX];
-	int fd;
-
-	snprintf(folder, sizeof(folder), "%s", out);
-	fd = open(dirname(folder), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? err_sys(err, -errno, "the folder of %s", out) : fd;
-}
-
-/* To a temporary name beside it, then renamed. */
-static int write_out(const struct snap_chain *chain, const char *out, int folder,
+static int write_out(const struct snap_chain *chain, const char *out,
 		     const struct snapshot_opts *opts, struct err *err)
 {
 	struct merge m = {.chain = chain};
-	char part[PATH_MAX];
-	int fd, rc;
+	struct newfile file;
+	int rc = newfile_open(&file, out, false, err);
 
-	if (part_name(out, part))
-		return err_set(err, -ENAMETOOLONG, "%s: path is too long", out);
-	fd = open(part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return err_sys(err, -errno, "%s", part);
-	rc = merge_all(&m, fd, opts, err);
+	if (rc)
+		return rc;
+	rc = merge_all(&m, file.fd, opts, err);
 	if (rc)
 		err_prefix(err, "%s", out);
-	else if (rename(part, out) < 0)
-		rc = err_sys(err, -errno, "%s", out);
-	if (rc)
-		unlink(part);
-	else if (fsync(folder) < 0)
-		rc = err_sys(err, -errno, "cannot sync the folder of %s", out);
-	close(fd);
+	if (!rc)
+		rc = newfile_sync(&file, err);
+	if (!rc)
+		rc = newfile_commit(&file, err);
+	newfile_close(&file);
 	free(m.pages);
 	free(m.tags);
 	return rc;
@@ -181,21 +150,15 @@ static int merge(const struct snap_chain *chain, const char *out, const struct s
 		 struct err *err)
 {
 	sigset_t signals;
-	int folder, rc;
 
 	/* In the place of FILE itself it loses nothing that FILE needs. */
 	if (snap_chain_place(chain, out) > 0)
 		return err_set(err, -EINVAL,
 			       "%s: others build on it; give the new file another name", out);
-	folder = open_folder(out, err);
-	if (folder < 0)
-		return folder;
 	signals_of(&signals);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGXFSZ, SIG_IGN);
-	rc = write_out(chain, out, folder, opts, err);
-	close(folder);
-	return rc;
+	return write_out(chain, out, opts, err);
 }
 
 int builtin_snapshot_merge(const char *file, const char *out, const struct snapshot_opts *opts)

@@ -128,17 +128,13 @@ static uint64_t *fill(size_t size, bool tags)
 /* What a tick could not do is not made up for. */
 static void be_busy(uint64_t *p, size_t size, size_t rate)
 {
-	size_t words = PAGE / sizeof(*p), pages = size / PAGE, at = 0, passes = 0;
+	size_t words = PAGE / sizeof(*p), pages = size / PAGE, at = 0;
 	size_t a_tick = rate / PAGE * TICK_US / 1000000;
 
 	for (;;) {
 		for (size_t i = 0; i < a_tick; i++) {
 			p[at * words]++;
-			if (++at < pages)
-				continue;
-			at = 0;
-			if (++passes == 1)
-				write_all("busy\n", 5);
+			at = (at + 1) % pages;
 		}
 		usleep(TICK_US);
 	}

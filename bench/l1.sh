@@ -9,7 +9,7 @@
 : "${folder:?}" "${work:?}"
 groups=/sys/fs/cgroup
 
-# group NAME COMMAND...: that, in a control group of that name.
+# group NAME COMMAND...: that, in a control group of that name. Each is used for one VM, and left behind.
 group()
 {
 	mkdir -p "$groups/$1"
@@ -43,6 +43,9 @@ said()
 idle()
 {
 	i=0
+	while [ ! -e "$groups/$1/cpu.stat" ]; do
+		usleep 20000
+	done
 	last=$(used "$1")
 	while [ $i -lt 600 ]; do
 		sleep 1
@@ -53,14 +56,18 @@ idle()
 	done
 }
 
-# forget GROUP...: once all its programs are gone.
-forget()
+# now_ms: since the host's start.
+now_ms()
 {
-	for gone in "$@"; do
-		until rmdir "$groups/$gone" 2>/dev/null; do
-			usleep 20000
-		done
-	done
+	awk '{ printf "%d", $1 * 1000 }' /proc/uptime
+}
+
+# by_itself GROUP: sets $own to what its programs use by themselves, microseconds a second.
+by_itself()
+{
+	own=$(used "$1")
+	sleep 2
+	own=$((($(used "$1") - own) / 2))
 }
 
 # field NAME: that number from the last line of --json on standard input.
@@ -83,7 +90,7 @@ fetch_qemu()
 		cp /peer/usr/bin/qemu-system-aarch64 "$work/qemu/" && cp -a /peer/usr/share/qemu "$work/qemu/share" || exit 1
 }
 
-# run_qemu GROUP MONITOR MIB ARG...: QEMU with its monitor on pipes of that name, whose guest is mute; in the background.
+# run_qemu GROUP MONITOR MIB ARG...: QEMU with its monitor on pipes of that name, whose guest is mute; in the background, as $!.
 run_qemu()
 {
 	qemu_group=$1

@@ -8,7 +8,8 @@
 # usage: bench/migrate-l1.sh FOLDER "MIB..." "LOAD..." WHO...
 #   FOLDER  what bench/migrate made
 #   LOAD    idle, full, busy
-#   WHO     lkvm; nomte: the same without MTE; qemu (whose files are the 9p share "peer")
+#   WHO     lkvm; nomte: the same without MTE; qemu (whose files are the 9p share "peer"); postcopy: lkvm again, with idle
+#           guests of 256 and 4096 MiB that go on before any of their memory has come
 
 set -u
 folder=$1
@@ -32,38 +33,48 @@ words()
 	esac
 }
 
-# by_lkvm ROW LOAD MIB [OPTION]
+# by_lkvm ROW LOAD MIB [OPTION]; $how: words for lkvm migrate
 by_lkvm()
 {
 	row=$1_$2_$3
 	shift
-	# shellcheck disable=SC2086 # one word or none
-	(group from ./lkvm run --name from -c 1 -m "$2" ${3-} --no-reboot -k Image -i initrd -p "quiet -- $(words "$1" "$2")" \
+	rm -f ./*.out
+	# shellcheck disable=SC2086 # words
+	(group "from_$row" ./lkvm run --name from -c 1 -m "$2" ${3-} --no-reboot -k Image -i initrd -p "quiet -- $(words "$1" "$2")" \
 		</dev/null >from.out 2>&1) &
+	source=$!
 	if [ "$1" = busy ]; then
-		said from.out '^busy'
+		said from.out '^filled'
+		sleep 1
 	else
 		said from.out '^init'
-		idle from
+		idle "from_$row"
 	fi
-	(group to ./lkvm incoming unix:$work/line --name to </dev/null >to.out 2>&1) &
+	(group "to_$row" ./lkvm incoming unix:$work/line --name to </dev/null >to.out 2>&1) &
+	destination=$!
 	said to.out 'waiting at'
-	before=$(used from)
-	(group from ./lkvm migrate from unix:$work/line --json >from.json) || {
-		cat from.json to.out
+	by_itself "from_$row"
+	before=$(used "from_$row")
+	# shellcheck disable=SC2086 # words
+	(group "from_$row" ./lkvm migrate from unix:$work/line --json $how >from.json) || {
+		cat from.json from.out to.out
 		exit 1
 	}
 	tail -n 1 from.json >>"$folder/json"
 	echo "$row.total_us $(($(field elapsed_ns <from.json) / 1000))"
 	echo "$row.down_us $(($(field downtime_ns <from.json) / 1000))"
+	echo "$row.first_us $(($(field destination_downtime_ns <from.json) / 1000))"
+	echo "$row.faults $(field faults <from.json)"
 	for name in sent data tag zero state; do
 		echo "$row.${name}_bytes $(field ${name}_bytes <from.json)"
 	done
 	echo "$row.pages $(field pages <from.json)"
 	echo "$row.rounds $(field round <from.json)"
-	[ "$1" = busy ] || echo "$row.cpu_us $(($(used from) - before + $(used to)))"
+	elapsed_ms=$(($(field elapsed_ns <from.json) / 1000000))
+	echo "$row.from_us $(($(used "from_$row") - before - elapsed_ms * own / 1000))"
+	echo "$row.to_us $(used "to_$row")"
 	./lkvm stop to >/dev/null
-	forget from to
+	wait "$source" "$destination"
 }
 
 lkvm()
@@ -81,18 +92,23 @@ qemu()
 {
 	row=qemu_$1_$2
 	[ -e $work/qemu ] || fetch_qemu
-	run_qemu from $work/from "$2" -kernel Image -initrd initrd -append "quiet -- $(words "$1" "$2")"
+	run_qemu "from_$row" $work/from "$2" -kernel Image -initrd initrd -append "quiet -- $(words "$1" "$2")"
 	if [ "$1" = busy ]; then
-		# It is mute: as long as lkvm's has needed for it, and more.
-		sleep $(($2 / 16))
+		sleep 10 # it is mute; lkvm's needs 3 for it
 	else
 		sleep 2
-		idle from
+		idle "from_$row"
 	fi
-	run_qemu to $work/to "$2" -incoming unix:$work/line
-	sleep 2
+	source=$!
+	rm -f line
+	run_qemu "to_$row" $work/to "$2" -incoming unix:$work/line
+	destination=$!
+	until [ -S line ]; do
+		kill -0 "$destination" || exit 1
+		usleep 100000
+	done
+	idle "to_$row"
 	tell $work/from "migrate_set_parameter max-bandwidth 100G"
-	before=$(($(used from) + $(used to)))
 	tell $work/from "migrate -d unix:$work/line"
 	for _ in $(seq 60); do
 		sleep 1
@@ -103,18 +119,31 @@ qemu()
 	sed -n "s/.*total time: *\([0-9]*\) ms.*/$row.total_us \1000/p; s/.*downtime: *\([0-9]*\) ms.*/$row.down_us \1000/p
 		s/.*[^a-z]normal: *\([0-9]*\) pages.*/$row.pages \1/p" info
 	sed -n "s/.*transferred ram: *\([0-9]*\) kbytes.*/$row.sent_bytes \1/p" info | awk '{ print $1, $2 * 1024 }'
-	[ "$1" = busy ] || echo "$row.cpu_us $(($(used from) + $(used to) - before))"
 	tell $work/from quit
 	tell $work/to quit
-	forget from to
+	wait "$source" "$destination"
+	kill "$(cat from.cat)" "$(cat to.cat)"
 }
 
+postcopy()
+{
+	how="--postcopy --postcopy-after 0"
+	by_lkvm postcopy "$1" "$2" --mte
+	how=
+}
+
+how=
 sleep 2
 echo "host.release $(uname -r)"
 for mib in $sizes; do
 	for load in $loads; do
 		for who; do
-			$who "$load" "$mib"
+			[ "$who" = postcopy ] || $who "$load" "$mib"
 		done
+	done
+done
+for who; do
+	[ "$who" != postcopy ] || for mib in 256 4096; do
+		postcopy idle $mib
 	done
 done

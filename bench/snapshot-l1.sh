@@ -30,8 +30,9 @@ linux()
 	shift 2
 	(group "$name" ./lkvm run --name "$name" -c 1 -m $MIB --no-reboot -k Image -i initrd -p "quiet -- $words" \
 		"$@" </dev/null >"$name.out" 2>&1) &
+	vm=$!
 	case $words in
-	busy*) said "$name.out" ^busy ;;
+	busy*) said "$name.out" ^filled ;;
 	*)
 		said "$name.out" ^init
 		idle "$name"
@@ -45,6 +46,7 @@ bare()
 	mkfifo in
 	exec 3<>in
 	(group bare ./lkvm run --name bare -c 1 -m $MIB --mte -f monitor <in >bare.out 2>&1) &
+	vm=$!
 	said bare.out BOOTED
 }
 
@@ -68,25 +70,29 @@ save()
 # restore ROW: up to where the guest would run.
 restore()
 {
-	(group again ./lkvm restore snap --name again --paused --clock keep </dev/null >again.out 2>&1) &
+	(group "again_$1" ./lkvm restore snap --name again --paused --clock keep </dev/null >again.out 2>&1) &
+	again=$!
 	i=0
 	until ./lkvm list 2>/dev/null | grep -q '^again .*paused' || [ $i -gt 300 ]; do
 		usleep 50000
 		i=$((i + 1))
 	done
 	usleep 200000
-	echo "$1.restore_us $(used again)"
+	echo "$1.restore_us $(used "again_$1")"
 	./lkvm stop again >/dev/null
-	forget again
+	wait "$again"
 }
 
 # live NAME ROW: the pause as the VMM tells it, and what all of it costs while the guest runs.
 live()
 {
+	by_itself "$1"
 	for _ in 1 2 3; do
 		before=$(used "$1")
+		began=$(now_ms)
 		(group "$1" ./lkvm snapshot "$1" live --live --json >live.json) || exit 1
-		echo "$2.live_us $(($(used "$1") - before))"
+		sleep 1
+		echo "$2.live_us $(($(used "$1") - before - (($(now_ms) - began) * own) / 1000))"
 		echo "$2.live_pause_ns $(field pause_ns <live.json)"
 		rm live
 	done
@@ -95,7 +101,7 @@ live()
 gone()
 {
 	./lkvm stop "$1" >/dev/null
-	forget "$1"
+	wait "$vm"
 }
 
 lkvm()
@@ -147,31 +153,31 @@ lkvm()
 # The pages that QEMU has sent, zero pages apart; its own words are in ms.
 qemu_guest()
 {
-	run_qemu "$1" "$work/$1" $MIB -kernel Image -initrd initrd -append "quiet -- $2"
+	run_qemu "qemu_$1" "$work/$1" $MIB -kernel Image -initrd initrd -append "quiet -- $2"
+	vm=$!
 	sleep 2
 	# It is mute. A busy one is so after some seconds, as lkvm's is.
 	case $2 in
 	busy*) sleep 8 ;;
-	*) idle "$1" ;;
+	*) idle "qemu_$1" ;;
 	esac
 }
 
 qemu_save()
 {
-	before=$(used "$1")
 	tell "$1" "migrate file:$work/qsnap"
 	for _ in $(seq 100); do
 		sleep 1
 		ask "$1" "info migrate" >"$1.info"
 		grep -q 'Status: completed\|Migration status: completed\|status: completed' "$1.info" && break
 	done
-	echo "qemu_$1.save_us $(($(used "$1") - before))"
 	cp "$1.info" "$folder/qemu-$1.info"
 	echo "qemu_$1.file_bytes $(stat -c %s qsnap)"
 	sed -n "s/.*total time: *\([0-9]*\) ms.*/qemu_$1.total_ms \1/p; s/.*downtime: *\([0-9]*\) ms.*/qemu_$1.down_ms \1/p;
 		s/.*normal: *\([0-9]*\) pages.*/qemu_$1.pages \1/p" "$1.info"
 	tell "$1" quit
-	forget "$1"
+	wait "$vm"
+	kill "$(cat "$1.cat")"
 }
 
 qemu()
@@ -181,12 +187,14 @@ qemu()
 	qemu_save idle
 	qemu_guest full "fill $FILL"
 	qemu_save full
-	run_qemu again "$work/again" $MIB -incoming "file:$work/qsnap" -S
+	run_qemu qemu_again "$work/again" $MIB -incoming "file:$work/qsnap" -S
+	vm=$!
 	sleep 2
-	idle again
-	echo "qemu_full.restore_us $(used again)"
+	idle qemu_again
+	echo "qemu_full.restore_us $(used qemu_again)"
 	tell again quit
-	forget again
+	wait "$vm"
+	kill "$(cat again.cat)"
 	qemu_guest busy "busy 64 33554432"
 	qemu_save busy
 	rm -f qsnap

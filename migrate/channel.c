@@ -207,26 +207,11 @@ int channel_send_empty(struct channel *ch, enum stream_type type, struct err *er
 	return channel_send(ch, err);
 }
 
-/* Room for @len more bytes at the end of the incoming message. */
-static uint8_t *grow(struct wbuf *in, size_t len)
-{
-	static const uint8_t nothing[4096];
-	size_t at = in->len;
-
-	while (len) {
-		size_t n = len < sizeof(nothing) ? len : sizeof(nothing);
-
-		wbuf_bytes(in, nothing, n);
-		len -= n;
-	}
-	return in->error ? NULL : in->data + at;
-}
-
 static int receive_body(struct channel *ch, size_t len, int ms)
 {
 	while (len) {
 		size_t n = len < STEP ? len : STEP;
-		uint8_t *at = grow(&ch->in, n);
+		uint8_t *at = wbuf_room(&ch->in, n);
 		int rc = at ? receive_all(ch, at, n, ms) : -ENOMEM;
 
 		if (rc)

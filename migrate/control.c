@@ -18,6 +18,7 @@
 struct migrate_control {
 	struct vm *vm;
 	struct snapshot_job *job;
+	struct snapshot_leaving leaving;
 	struct snapshot_request *waiting; /* for the memory of a lazy restore; instead of job */
 	struct outgoing *out;		  /* migration */
 	struct snapshot_status status;
@@ -145,8 +146,8 @@ static void cancel(struct migrate_control *mc)
 {
 	if (mc->ends)
 		vm_finish(mc->vm, VM_END_STOP, NULL); /* too late: the file is there */
-	if (mc->job)
-		snapshot_cancel(mc->job);
+	if (mc->job && !snapshot_cancel(mc->job))
+		return; /* on_done() was called */
 	mc->job = NULL;
 	forget(mc->waiting);
 	mc->waiting = NULL;
@@ -188,7 +189,8 @@ static int take_file(struct vm *vm, struct snapshot_request *req, struct err *er
 /* Takes @req over. */
 static int begin(struct migrate_control *mc, struct snapshot_request *req, struct err *err)
 {
-	const struct snapshot_events events = {.progress = on_progress, .done = on_done, .ctx = mc};
+	const struct snapshot_events events = {
+		.leaving = &mc->leaving, .progress = on_progress, .done = on_done, .ctx = mc};
 	int rc = snapshot_start(mc->vm, req, &events, &mc->job, err);
 
 	forget(req); /* the saving child has the file */
@@ -313,7 +315,8 @@ void migrate_control_leave(struct migrate_control *mc)
 	if (!mc->job || !mem_has_file(&mc->vm->mem))
 		return;
 	/* The next boot empties the file, of which the saving process has what the guest has not written yet. */
-	snapshot_cancel(mc->job);
+	if (!snapshot_cancel(mc->job))
+		return;
 	mc->job = NULL;
 	mc->status.phase = SNAPSHOT_FAILED;
 	mc->status.rc = err_set(&mc->status.err, -ECANCELED,
@@ -326,6 +329,7 @@ void migrate_control_close(struct migrate_control *mc)
 	outgoing_close(mc->out);
 	mc->vm->extra = NULL;
 	cancel(mc);
+	snapshot_forget(&mc->leaving);
 	event_timer_release(&mc->lease);
 	free(mc);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "migrate/ram-pages.h"
 #include "migrate/ram.h"
 #include "util/share.h"
 #include "vm/presence.h"
@@ -15,15 +16,29 @@ struct loader {
 	uint64_t chunk_bytes;
 };
 
+/* Of those that are present. Memory that nobody had before has the tag 0 throughout, and need not be told so. */
+static uint64_t pages_with_tags(const uint8_t *tags, size_t tag_bytes, uint64_t present)
+{
+	uint64_t tagged = 0;
+
+	for (unsigned int i = 0; i < SNAP_CHUNK_PAGES; i++)
+		if (present >> i & 1 && !ram_bytes_zero(tags + i * tag_bytes, tag_bytes))
+			tagged |= 1ull << i;
+	return tagged;
+}
+
 int ram_load_chunk(const struct mem *mem, const struct snap_chain *chain, uint32_t bank,
 		   uint64_t chunk, uint8_t *host, uint8_t *tags, uint64_t *present, struct err *err)
 {
 	const struct mem_sidecar *side = mem->sidecar;
 	size_t page = mem->page_size, start, end = 0;
-	uint64_t gpa = mem->banks[bank].spec.gpa + chunk * SNAP_CHUNK_PAGES * page;
+	uint64_t gpa = mem->banks[bank].spec.gpa + chunk * SNAP_CHUNK_PAGES * page, tagged;
 	int rc = snap_chain_chunk(chain, bank, chunk, host, side ? tags : NULL, present, err);
 
-	while (!rc && side && presence_run(present, SNAP_CHUNK_PAGES, end, &start, &end))
+	if (rc || !side)
+		return rc;
+	tagged = pages_with_tags(tags, page / 32, *present);
+	while (!rc && presence_run(&tagged, SNAP_CHUNK_PAGES, end, &start, &end))
 		rc = side->put(side->ctx, host + start * page, gpa + start * page,
 			       (end - start) * page, tags + start * page / 32, err);
 	return rc;

@@ -2,23 +2,20 @@
 #include "migrate/saver.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "migrate/ram.h"
 #include "util/io.h"
+#include "util/newfile.h"
 
 #define PROGRESS_NS 100000000ull
-#define FDS_MAX	    4096 /* more than a VM ever has */
 
 struct saver {
 	const struct saver_input *in;
@@ -26,16 +23,6 @@ struct saver {
 	int pipe;
 	uint64_t said_at;
 };
-
-/* "FILE" in /dir: /dir/.FILE.PID.part. The name is known to the VM, which removes it when the child cannot. */
-static int part_name(const struct snapshot_request *req, pid_t pid, char out[PATH_MAX])
-{
-	const char *slash = strrchr(req->path, '/');
-	int n = snprintf(out, PATH_MAX, "%.*s.%s.%d.part", (int)(slash - req->path + 1), req->path,
-			 slash + 1, (int)pid);
-
-	return n >= PATH_MAX ? -ENAMETOOLONG : 0;
-}
 
 static void say(const struct saver *s, const struct saver_message *msg)
 {
@@ -136,66 +123,40 @@ static int write_file(struct saver *s, int fd, const struct snap_chain *parent,
 	if (!rc)
 		rc = snap_writer_finish(save.writer, info, err);
 	snap_writer_close(save.writer);
-	if (!rc && fsync(fd) < 0)
-		rc = err_sys(err, -errno, "cannot write the snapshot file to its disk");
 	return rc;
 }
 
-/* In front of all else: who could not sync it would find out when the old file is gone. */
-static int open_folder(const char *path, struct err *err)
+static int write_new(struct saver *s, struct newfile *file, const struct snap_chain *parent,
+		     struct snap_info *info, struct err *err)
 {
-	char folder[PATH_MAX];
-	int fd;
+	int rc = write_file(s, file->fd, parent, info, err);
 
-	snprintf(folder, sizeof(folder), "%s", path);
-	fd = open(dirname(folder), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? err_sys(err, -errno, "the folder of %s", path) : fd;
-}
-
-/* The file with its temporary name, then with its own. */
-static int write_and_rename(struct saver *s, int folder, const struct snap_chain *parent,
-			    struct snap_info *info, struct err *err)
-{
-	const struct snapshot_request *req = s->in->req;
-	char part[PATH_MAX];
-	int fd, rc;
-
-	if (part_name(req, getpid(), part))
-		return err_set(err, -ENAMETOOLONG, "%s: path is too long", req->path);
-	fd = open(part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return err_sys(err, -errno, "%s", part);
-	rc = write_file(s, fd, parent, info, err);
 	if (rc)
-		err_prefix(err, "%s", req->path);
+		err_prefix(err, "%s", file->path);
+	else
+		rc = newfile_sync(file, err);
 	if (!rc && getppid() != s->vm)
 		rc = err_set(err, -ECANCELED, "the VM is gone");
-	if (!rc && rename(part, req->path) < 0)
-		rc = err_sys(err, -errno, "%s", req->path);
-	if (rc)
-		unlink(part);
-	else if (fsync(folder) < 0)
-		rc = err_sys(err, -errno, "cannot sync the folder of %s", req->path);
-	close(fd);
-	return rc;
+	return rc ? rc : newfile_commit(file, err);
 }
 
 static int save_by_name(struct saver *s, struct snap_info *info, struct err *err)
 {
 	const struct snapshot_request *req = s->in->req;
 	struct snap_chain parent = {.n = 0};
-	int folder = open_folder(req->path, err);
-	int rc = folder < 0 ? folder : 0;
+	struct newfile file;
+	int rc = newfile_open(&file, req->path, false, err);
 
-	if (!rc && req->base[0])
+	if (rc)
+		return rc;
+	if (req->base[0])
 		rc = snap_chain_open(req->base, &parent, err);
 	if (!rc && req->base[0])
 		rc = snap_chain_check_child(&parent, req->base, req->path, err);
 	if (!rc)
-		rc = write_and_rename(s, folder, req->base[0] ? &parent : NULL, info, err);
+		rc = write_new(s, &file, req->base[0] ? &parent : NULL, info, err);
 	snap_chain_close(&parent);
-	if (folder >= 0)
-		close(folder);
+	newfile_close(&file);
 	return rc;
 }
 
@@ -212,25 +173,29 @@ static int save(struct saver *s, struct snap_info *info, struct err *err)
 	return rc;
 }
 
-/* What does the file need of this? All else would keep sockets open, and a name taken, beyond the VM's end. */
-static bool needs(const struct saver *s, int fd)
-{
-	if (fd <= STDERR_FILENO || fd == s->pipe || fd == s->in->mem->pagemap ||
-	    fd == s->in->req->fd)
-		return true;
-	for (uint32_t i = 0; i < s->in->mem->n; i++)
-		if (s->in->mem->banks[i].fd == fd)
-			return true;
-	return false;
-}
-
+/* All but what the file needs would keep sockets open, and a name taken, beyond the VM's end. Fails on Linux before 5.9. */
 static void close_others(const struct saver *s)
 {
-	long limit = sysconf(_SC_OPEN_MAX);
+	const struct mem *mem = s->in->mem;
+	int keep[MEM_MAX_BANKS + 4] = {STDERR_FILENO, s->pipe, mem->pagemap, s->in->req->fd}, n = 4;
+	unsigned int next = 0;
 
-	for (int fd = 0; fd < (limit > 0 && limit < FDS_MAX ? limit : FDS_MAX); fd++)
-		if (!needs(s, fd))
-			close(fd);
+	for (uint32_t i = 0; i < mem->n; i++)
+		keep[n++] = mem->banks[i].fd;
+	for (;;) {
+		int least = INT_MAX;
+
+		for (int i = 0; i < n; i++)
+			if (keep[i] >= (int)next && keep[i] < least)
+				least = keep[i];
+		if (least == INT_MAX)
+			break;
+		/* stdin, stdout and stderr stay what they are: the first of @keep stands for all three. */
+		if ((unsigned int)least > next && next)
+			(void)close_range(next, (unsigned int)least - 1, 0);
+		next = (unsigned int)least + 1;
+	}
+	(void)close_range(next, ~0u, 0);
 }
 
 _Noreturn void saver_main(const struct saver_input *input, pid_t vm, int pipe)
@@ -262,7 +227,6 @@ void saver_clean(const struct snapshot_request *req, pid_t child)
 {
 	char part[PATH_MAX];
 
-	waitpid(child, NULL, 0);
-	if (req->fd < 0 && part_name(req, child, part) == 0)
+	if (req->fd < 0 && newfile_part(req->path, (int)child, part) == 0)
 		unlink(part);
 }

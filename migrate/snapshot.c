@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The VM's side of a snapshot: pause, encode, fork, and wait for the child on the event loop. */
+/*
+ * The VM's side of a snapshot: pause, encode, fork, and wait for the child on the event loop. A process that is at its disk
+ * may take long to die, SIGKILL or not: nobody waits for that, a pidfd tells of it.
+ */
 #include "migrate/snapshot.h"
 
 #include <errno.h>
@@ -9,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,7 +29,10 @@ struct snapshot_job {
 	struct snapshot_events events;
 	struct snapshot_request req;
 	pid_t child;
-	struct event_source pipe;	  /* what the child says */
+	struct event_source process; /* the child's end */
+	struct event_source pipe;    /* what the child says; -1 when it has said all */
+	struct snapshot_job *next;   /* of those that are left to die */
+	bool left;
 	uint8_t heard[SAVER_MESSAGE_MAX]; /* part of a message */
 	size_t have;
 	bool holds_pause;
@@ -58,14 +65,31 @@ static void keep_paused(struct snapshot_job *job)
 	job->result.pause_ns = clock_now_ns() - job->paused_at;
 }
 
-/* The child is gone or going. */
-static void job_free(struct snapshot_job *job)
+static void close_pipe(struct snapshot_job *job)
 {
+	if (job->pipe.fd < 0)
+		return;
 	event_remove(&job->vm->loop, &job->pipe);
 	close(job->pipe.fd);
-	waitpid(job->child, NULL, 0);
-	let_go(job);
+	job->pipe.fd = -1;
+}
+
+static void job_free(struct snapshot_job *job)
+{
+	close_pipe(job);
+	event_remove(&job->vm->loop, &job->process);
+	close(job->process.fd);
 	free(job);
+}
+
+/* Over, but for the child's end, which is soon or some time later. */
+static void leave(struct snapshot_job *job)
+{
+	close_pipe(job);
+	let_go(job);
+	job->left = true;
+	job->next = job->events.leaving->first;
+	job->events.leaving->first = job;
 }
 
 static void job_done(struct snapshot_job *job, int rc, const struct err *err)
@@ -74,32 +98,16 @@ static void job_done(struct snapshot_job *job, int rc, const struct err *err)
 	struct snapshot_result result;
 	bool stop = job->req.stop && !rc;
 
-	if (rc)
-		saver_clean(&job->req, job->child);
 	if (stop)
 		keep_paused(job);
 	else
 		let_go(job);
 	result = job->result;
-	job_free(job);
+	leave(job);
 	events.done(events.ctx, rc, err, &result, stop);
 }
 
-static void child_gone(struct snapshot_job *job)
-{
-	struct err err = ERR_INIT;
-	int status = 0;
-
-	/* Only its end closes its end of the pipe, after its memory is gone: this does not wait long. */
-	if (waitpid(job->child, &status, 0) == job->child && WIFSIGNALED(status))
-		err_set(&err, -EIO, "the saving process was killed by signal %d; the VM goes on",
-			WTERMSIG(status));
-	else
-		err_set(&err, -EIO, "the saving process ended too early; the VM goes on");
-	job_done(job, -EIO, &err);
-}
-
-/* 0: more is needed. 1: the job is done and gone. */
+/* 0: more is needed. 1: the job is over. */
 static int hear(struct snapshot_job *job)
 {
 	struct saver_message msg;
@@ -121,20 +129,64 @@ static int hear(struct snapshot_job *job)
 	return 0;
 }
 
+/* What there is to hear now. 1: the job is over. */
+static int listen_to(struct snapshot_job *job)
+{
+	while (job->pipe.fd >= 0) {
+		ssize_t n =
+			read(job->pipe.fd, job->heard + job->have, sizeof(job->heard) - job->have);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return 0;
+		if (n <= 0) {
+			close_pipe(job); /* its end is told of by itself */
+			return 0;
+		}
+		job->have += (size_t)n;
+		if (hear(job))
+			return 1;
+	}
+	return 0;
+}
+
 static void pipe_ready(struct event_source *source, uint32_t events)
 {
+	(void)events;
+	listen_to(source->ctx);
+}
+
+static void forget(struct snapshot_job *job)
+{
+	struct snapshot_job **at = &job->events.leaving->first;
+
+	while (*at != job)
+		at = &(*at)->next;
+	*at = job->next;
+	job_free(job);
+}
+
+static void process_ready(struct event_source *source, uint32_t events)
+{
 	struct snapshot_job *job = source->ctx;
-	ssize_t n = read(source->fd, job->heard + job->have, sizeof(job->heard) - job->have);
+	struct err err = ERR_INIT;
+	int status = 0;
 
 	(void)events;
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (waitpid(job->child, &status, WNOHANG) != job->child)
 		return;
-	if (n <= 0) {
-		child_gone(job);
-		return;
+	saver_clean(&job->req, job->child);
+	if (!job->left && !listen_to(job)) {
+		if (WIFSIGNALED(status))
+			err_set(&err, -EIO,
+				"the saving process was killed by signal %d; the VM goes on",
+				WTERMSIG(status));
+		else
+			err_set(&err, -EIO, "the saving process ended too early; the VM goes on");
+		job_done(job, -EIO, &err);
 	}
-	job->have += n;
-	hear(job);
+	forget(job);
 }
 
 int snapshot_check(const struct vm *vm, const struct snapshot_request *req, struct err *err)
@@ -168,20 +220,33 @@ static int start_child(struct snapshot_job *job, const struct saver_input *input
 		saver_main(input, vm, ends[1]);
 	}
 	close(ends[1]);
-	job->pipe = (struct event_source){.fd = ends[0], .ready = pipe_ready, .ctx = job};
 	if (job->child < 0) {
 		rc = -errno;
 		close(ends[0]);
 		return err_sys(err, rc, "cannot fork the saving process");
 	}
+	job->pipe = (struct event_source){.fd = ends[0], .ready = pipe_ready, .ctx = job};
+	job->process = (struct event_source){
+		.fd = (int)syscall(SYS_pidfd_open, job->child, 0),
+		.ready = process_ready,
+		.ctx = job,
+	};
+	rc = job->process.fd < 0 ? -errno : 0;
 	fcntl(ends[0], F_SETFL, O_NONBLOCK);
-	rc = event_add(&job->vm->loop, &job->pipe, EPOLLIN);
+	if (!rc)
+		rc = event_add(&job->vm->loop, &job->pipe, EPOLLIN);
+	if (!rc)
+		rc = event_add(&job->vm->loop, &job->process, EPOLLIN);
 	if (!rc)
 		return 0;
-	/* It would write a file that nobody hears of. */
+	/* It would write a file that nobody hears of. It has hardly begun. */
 	kill(job->child, SIGKILL);
+	waitpid(job->child, NULL, 0);
 	saver_clean(&job->req, job->child);
+	event_remove(&job->vm->loop, &job->pipe);
 	close(ends[0]);
+	if (job->process.fd >= 0)
+		close(job->process.fd);
 	return err_sys(err, rc, "cannot hear the saving process");
 }
 
@@ -255,9 +320,19 @@ int snapshot_start(struct vm *vm, const struct snapshot_request *req,
 	return rc;
 }
 
-void snapshot_cancel(struct snapshot_job *job)
+bool snapshot_cancel(struct snapshot_job *job)
 {
 	kill(job->child, SIGKILL);
+	/* What it said before it was killed counts: then the file is there. */
+	if (listen_to(job))
+		return false;
 	saver_clean(&job->req, job->child);
-	job_free(job);
+	leave(job);
+	return true;
+}
+
+void snapshot_forget(struct snapshot_leaving *leaving)
+{
+	while (leaving->first)
+		forget(leaving->first);
 }

@@ -18,8 +18,7 @@ void wbuf_release(struct wbuf *b)
 	wbuf_init(b, b->max);
 }
 
-/* Room for @len more bytes, counted as written; NULL after an error. */
-static uint8_t *wbuf_extend(struct wbuf *b, size_t len)
+uint8_t *wbuf_room(struct wbuf *b, size_t len)
 {
 	uint8_t *at;
 
@@ -58,7 +57,7 @@ static void put_le(uint8_t *at, uint64_t v, size_t width)
 
 static void wbuf_le(struct wbuf *b, uint64_t v, size_t width)
 {
-	uint8_t *at = wbuf_extend(b, width);
+	uint8_t *at = wbuf_room(b, width);
 
 	if (at)
 		put_le(at, v, width);
@@ -90,7 +89,7 @@ void wbuf_bytes(struct wbuf *b, const void *p, size_t len)
 
 	if (!len) /* @p may be NULL then */
 		return;
-	at = wbuf_extend(b, len);
+	at = wbuf_room(b, len);
 	if (at)
 		memcpy(at, p, len);
 }

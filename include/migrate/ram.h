@@ -34,7 +34,7 @@ int ram_save(const struct ram_save *save, struct err *err);
 
 /*
  * One chunk, data and tags, to where @host shows it: gpa_ptr() of it, or mem_lazy_ptr(). @tags: room for the packed tags of a
- * chunk, not NULL. @present: the pages that have content; nothing is stored for the others.
+ * chunk, not NULL. @present: the pages that have content; nothing is stored for the others. The memory is fresh: zero, tags too.
  */
 int ram_load_chunk(const struct mem *mem, const struct snap_chain *chain, uint32_t bank,
 		   uint64_t chunk, uint8_t *host, uint8_t *tags, uint64_t *present,

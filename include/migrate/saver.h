@@ -40,7 +40,7 @@ bool saver_message_decode(const uint8_t *bytes, size_t have, struct saver_messag
 /* In the child of process @vm, whose end ends it too. Does not return. */
 _Noreturn void saver_main(const struct saver_input *input, pid_t vm, int pipe);
 
-/* After a child that failed or was killed: what it may have left. Waits for it to be gone. */
+/* What a child that was killed may have left. One that is not dead yet may leave it later. */
 void saver_clean(const struct snapshot_request *req, pid_t child);
 
 #endif

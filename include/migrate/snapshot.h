@@ -46,8 +46,14 @@ struct snapshot_result {
 	uint64_t pause_ns; /* how long the guest stood still */
 };
 
+/* Jobs that are over, whose saving process has not ended yet. Zeroed by its owner, who outlives them or calls snapshot_forget(). */
+struct snapshot_leaving {
+	struct snapshot_job *first;
+};
+
 /* Called on the loop's thread. */
 struct snapshot_events {
+	struct snapshot_leaving *leaving;
 	void (*progress)(void *ctx, uint64_t done, uint64_t total);
 	/*
 	 * The job is gone after this. rc 0: the file is there. @ends: it is now the receiver's to call vm_finish(); the guest
@@ -66,7 +72,13 @@ int snapshot_start(struct vm *vm, const struct snapshot_request *req,
 		   const struct snapshot_events *events, struct snapshot_job **out,
 		   struct err *err);
 
-/* Nothing is left of the new file; done() is not called. */
-void snapshot_cancel(struct snapshot_job *job);
+/*
+ * The job is gone after this. True: nothing is left of the new file, or soon, when the saving process has died; done() is not
+ * called. False: it came too late, and done() was called.
+ */
+bool snapshot_cancel(struct snapshot_job *job);
+
+/* Nobody waits for those processes any more. */
+void snapshot_forget(struct snapshot_leaving *leaving);
 
 #endif

@@ -29,6 +29,8 @@ void wbuf_u16(struct wbuf *b, uint16_t v);
 void wbuf_u32(struct wbuf *b, uint32_t v);
 void wbuf_u64(struct wbuf *b, uint64_t v);
 void wbuf_bytes(struct wbuf *b, const void *p, size_t len);
+/* Room for @len bytes, counted as written, for the caller to write at once; NULL after an error. */
+uint8_t *wbuf_room(struct wbuf *b, size_t len);
 /* u16 length, then the bytes without NUL. Longer than 65535: -E2BIG. */
 void wbuf_str(struct wbuf *b, const char *s);
 /* Overwrites four bytes written before (a length known only later). */

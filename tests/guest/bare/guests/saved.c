@@ -283,20 +283,40 @@ static void mte_check(uint64_t tco, uint64_t rgsr)
 	   irg_after[2], irg_after[3]);
 }
 
+/*
+ * Stolen time (Arm DEN 0057): where KVM counts for this CPU how long it had to wait. A count that no run comes to by itself is put
+ * there, which KVM goes on from.
+ */
+#define PV_TIME_FEATURES 0xc5000020u
+#define PV_TIME_ST	 0xc5000021u
+#define STOLEN		 8 /* ns, in the structure */
+#define A_YEAR		 (1ull << 55)
+
+static uint64_t stolen_at(void)
+{
+	int64_t at = -1;
+
+	if (!hvc(PV_TIME_FEATURES, PV_TIME_ST, 0, 0))
+		at = hvc(PV_TIME_ST, 0, 0, 0);
+	return at > 0 ? (uint64_t)at + STOLEN : 0;
+}
+
 #define ALWAYS (0 REGISTERS(COUNT))
 
 static void registers(void)
 {
 	bool pauth = has_pauth(), ptimer = word_is("ptimer", "1"), pmu = word_is("pmu", "1");
 	uint32_t i = 0, wrong = 0;
-	uint64_t gpr[31], rgsr = 0, tco = 0;
+	uint64_t gpr[31], rgsr = 0, tco = 0, stolen = stolen_at();
 	struct vectors v = {0};
 
-	plan(ALWAYS + 4 + (pauth ? 0 REGISTERS_PAUTH(COUNT) : 0) +
+	plan(ALWAYS + 4 + (stolen ? 1 : 0) + (pauth ? 0 REGISTERS_PAUTH(COUNT) : 0) +
 	     (has_mte ? 3 + (0 REGISTERS_MTE(COUNT)) : 0) +
 	     (ptimer ? 0 REGISTERS_PTIMER(COUNT) : 0) + (pmu ? 0 REGISTERS_PMU(COUNT) : 0));
 	if (has_mte)
 		mte_begin();
+	if (stolen)
+		out64(stolen, A_YEAR);
 	print("ready\n");
 	REGISTERS(WRITE)
 	if (pauth) {
@@ -324,6 +344,9 @@ static void registers(void)
 	for (uint32_t n = 2; n < 31; n++)
 		wrong += gpr[n] != ((0xc000ull + n) << 48 | 0xabcd0000ull | n);
 	ok(!wrong, "general registers");
+	if (stolen)
+		ok(in64(stolen) >= A_YEAR && in64(stolen) < A_YEAR + (1ull << 50),
+		   "stolen time goes on from what it was");
 	i = 0;
 	REGISTERS(COMPARE)
 	if (pauth) {
