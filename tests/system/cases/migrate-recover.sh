@@ -50,9 +50,9 @@ stands_still()
 {
 	local was
 
-	was=$(lines_of "$1" $WORK)
+	was=$(lines_of "$1" "$WORK")
 	sleep 2
-	is "$(lines_of "$1" $WORK)" "$was"
+	is "$(lines_of "$1" "$WORK")" "$was"
 }
 
 s=p0
@@ -140,7 +140,7 @@ slowly()
 
 check "slow: goes on there" slowly
 check "slow: the source says so" is_state $s leaving
-check "slow: the guest runs before its memory is there" goes_on $d $WORK 1 60
+check "slow: the guest runs before its memory is there" goes_on $d "$WORK" 1 60
 check "slow: --cancel is refused" not ctl migrate $s --cancel
 cp check log
 check "slow: --cancel is told why" says log 'too late: the guest is at the destination'
