@@ -155,6 +155,7 @@ again()
 		at=$W/$to.line
 	fi
 	code=0
+	# shellcheck disable=SC2034 # for the case
 	migrate "$from" "unix:$at" --recover >"$W/out" 2>&1 || code=$?
 	cat "$W/out" "$W/$to.again"
 }

@@ -8,7 +8,7 @@
 
 cuts=60
 [ "$FULL" = 0 ] || cuts="5 15 25 35 45 55 65 75 85 95"
-plan $((1 + 10 * $(echo "$cuts" | wc -w) + 7 + 9 + 9 + 5 + 4 + 5))
+plan $((1 + 10 * $(echo "$cuts" | wc -w) + 7 + 9 + 9 + 5 + 4))
 n=0
 
 # to: the next destination, $d, waits; over a line that goes wrong if ACTION N are given.
@@ -32,6 +32,14 @@ there()
 	s=$d
 }
 
+# What has passed the last line: $up and $down.
+bytes()
+{
+	wait_for 10 says "$d.line.out" '^up '
+	up=$(sed -n 's/^up \([0-9]*\) .*/\1/p' "$d.line.out")
+	down=$(sed -n 's/^up [0-9]* down \([0-9]*\),.*/\1/p' "$d.line.out")
+}
+
 both_recovering()
 {
 	is "$(state_of $s) $(state_of $d)" 'recovering recovering'
@@ -42,9 +50,9 @@ stands_still()
 {
 	local was
 
-	was=$(lines_of "$1" $WORK)
+	was=$(lines_of "$1" "$WORK")
 	sleep 2
-	is "$(lines_of "$1" $WORK)" "$was"
+	is "$(lines_of "$1" "$WORK")" "$was"
 }
 
 s=p0
@@ -55,7 +63,7 @@ to cut-up 999999999999
 migrate $s "$at" --postcopy-after 0 >log 2>&1
 ended $s 20
 s=$d
-up=$(sed -n 's/^up \([0-9]*\) .*/\1/p' $d.line.out)
+bytes
 for percent in $cuts; do
 	t="cut at $percent%"
 	to cut-up $((up * percent / 100))
@@ -83,7 +91,7 @@ to cut-down 999999999999
 migrate $s "$at" --postcopy-after 0 >log 2>&1
 ended $s 20
 s=$d
-down=$(sed -n 's/.* down \([0-9]*\)$/\1/p' $d.line.out)
+bytes
 to cut-down $((down - 1))
 migrate $s "$at" --postcopy-after 0 >log 2>&1 || :
 check "COMPLETE lost: the destination is through" wait_for 10 says $d.err 'the source could not be told|all memory is here'
@@ -105,7 +113,7 @@ to cut-down $((down - 24 - 32 - 1))
 check "LOADED lost" sh -c "! '$B/lkvm' migrate '$CASE-$s' '$at' --postcopy-after 0 >log 2>&1"
 check "LOADED lost: the destination ends" ends $d 20 1
 check "LOADED lost: the source has its guest" is_state $s paused
-up=$(sed -n 's/^up \([0-9]*\) .*/\1/p' $d.line.out)
+bytes
 to cut-up $((up + 24))
 check "COMMIT lost: a user is asked" sh -c "! '$B/lkvm' migrate '$CASE-$s' '$at' --postcopy-after 0 >log 2>&1 &&
 	grep -E 'stays paused here.*--recover.*lkvm resume $CASE-$s' log"
@@ -132,7 +140,7 @@ slowly()
 
 check "slow: goes on there" slowly
 check "slow: the source says so" is_state $s leaving
-check "slow: the guest runs before its memory is there" goes_on $d $WORK 1 60
+check "slow: the guest runs before its memory is there" goes_on $d "$WORK" 1 60
 check "slow: --cancel is refused" not ctl migrate $s --cancel
 cp check log
 check "slow: --cancel is told why" says log 'too late: the guest is at the destination'
@@ -162,27 +170,3 @@ check "destination killed: it is gone" ends $s 20 0
 ended $d 20
 wait_for 20 test -s slow.code
 "$B/lkvm" list >log 2>&1
-
-# --- by ssh: what is started over there joins as well ---
-mkdir bin
-cat >bin/ssh <<END
-#!/bin/sh
-shift \$((\$# - 1))
-cat | PATH=$B:\$PATH XDG_RUNTIME_DIR=$W/there sh -c "\$1" 2>>$W/ssh.err | cat
-END
-chmod +x bin/ssh
-mkdir -m 700 there
-PATH=$W/bin:$PATH
-s=s0
-worker $s -c 2 -m 64 --mte
-(migrate $s ssh://host --postcopy-after 0 --bandwidth 100K --json >slow.out 2>&1 </dev/null) &
-check "ssh: goes on there" wait_for 30 says slow.out '"phase": ?"postcopy"'
-for pid in $(pidof cat); do
-	kill "$pid"
-done
-check "ssh: its line is lost" wait_for 20 is_state $s recovering
-check "ssh: and the other side knows" wait_for 20 sh -c "XDG_RUNTIME_DIR='$W/there' '$B/lkvm' list | grep recovering"
-check "ssh: joined, the rest is sent" migrate $s ssh://host --recover
-check "ssh: it runs there" sh -c "XDG_RUNTIME_DIR='$W/there' '$B/lkvm' list | grep '$CASE-$s .* running'"
-XDG_RUNTIME_DIR="$W/there" "$B/lkvm" stop "$CASE-$s" >log
-ended $s 20
