@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash
+# shellcheck disable=SC2086,SC2154 # names without blanks, set by who sources the other file
 #
 # What the cases about migration share, with snapshot-lib.sh. Sourced by them: . /share/tests/system/migrate-lib.sh
 

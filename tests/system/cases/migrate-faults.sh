@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash
+# shellcheck disable=SC2086,SC2154 # names without blanks, set by who sources the other file
 # limit: 900
 # A line that is cut, or changes a bit, at places known and at random ones; a user who changes his mind; processes that are
 # killed: afterwards one guest runs, which has counted every number once.

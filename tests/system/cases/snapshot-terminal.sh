@@ -34,7 +34,9 @@ had=$(ls -A s)
 merge=$!
 writes()
 {
-	ls -l "/proc/$merge/fd" | grep -Eq "s/(#[0-9]+|\\.out.*part)"
+	for fd in "/proc/$merge/fd/"*; do
+		readlink "$fd"
+	done | grep -Eq "s/(#[0-9]+|\\.out.*part)"
 }
 wait_for 20 writes
 kill -INT $merge
