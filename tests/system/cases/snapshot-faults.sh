@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash
-# limit: 2400
+# limit: 3600
 # What goes wrong while a snapshot is written leaves the VM running, the old file whole, and nothing behind.
 . /share/tests/system/snapshot-lib.sh
 
