@@ -47,11 +47,15 @@ static int let_in(struct destination *d, struct err *err)
 			     .msg_control = &control,
 			     .msg_controllen = sizeof(control)};
 	struct cmsghdr *head;
-	int ready = channel_poll(&d->ch, false, &d->door, 1, CHANNEL_STALL_MS, err), fd;
+	/* Until all are there the source says nothing over the first one but that it gives up. */
+	int ready = channel_poll(&d->ch, true, &d->door, 1, CHANNEL_STALL_MS, err), fd;
 
 	if (ready <= 0)
 		return ready ? ready
 			     : err_set(err, -ETIMEDOUT, "the further connections do not come");
+	if (!(ready & 1))
+		return err_set(err, -ECONNRESET,
+			       "the source did not wait for the further connections");
 	if (recvmsg(d->door, &msg, MSG_CMSG_CLOEXEC) <= 0)
 		return err_set(err, -ECONNRESET, "the further connections do not come");
 	head = CMSG_FIRSTHDR(&msg);
