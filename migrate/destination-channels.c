@@ -210,11 +210,11 @@ int channels_wait(struct destination *d, uint32_t round, struct err *err)
 	struct timespec until;
 	int rc = 0;
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += CHANNEL_STALL_MS / 1000;
 	pthread_mutex_lock(&d->lock);
 	while (!rc && !all_at(d, round) && !d->lane_rc && !d->leaving)
-		rc = -pthread_cond_timedwait(&d->answered, &d->lock, &until);
+		rc = -pthread_cond_clockwait(&d->answered, &d->lock, CLOCK_MONOTONIC, &until);
 	if (d->leaving)
 		rc = err_set(err, -ECANCELED, "the destination was stopped");
 	else if (rc && !d->lane_rc)

@@ -13,6 +13,7 @@
 
 #include "migrate/destination-job.h"
 #include "util/clock.h"
+#include "util/confine.h"
 #include "vm/fault.h"
 #include "vm/memory-lazy.h"
 #include "vm/presence.h"
@@ -495,6 +496,8 @@ static void *answer_main(void *arg)
 	int rc = take_line(d, &err);
 
 	pthread_setname_np(pthread_self(), "incoming");
+	if (!rc && d->vm->confined)
+		rc = confine_receiver(&err);
 	if (!rc)
 		rc = meet_again(d, &err);
 	if (!rc)

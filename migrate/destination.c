@@ -139,7 +139,9 @@ static int do_run(struct destination *d, struct err *err)
 {
 	struct vm *vm = d->vm;
 
-	(void)err;
+	/* Told to end, at the last moment: it never begins, and the source has a guest that can go on. */
+	if (vm->end != VM_END_NONE)
+		return err_set(err, -ECANCELED, "the destination was stopped");
 	vm->incoming = false;
 	if (d->keep_paused || d->options.paused)
 		(void)vm_user_pause(vm);

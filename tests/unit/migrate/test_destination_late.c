@@ -23,6 +23,7 @@
 struct bed {
 	struct destination d;
 	struct vm vm;
+	struct channel source;
 	int faults; /* the end of a pipe that plays userfaultfd: what the kernel writes */
 	unsigned int called;
 	int rc;
@@ -87,7 +88,7 @@ static void kicked(struct event_kick *kick)
 {
 	struct bed *b = kick->ctx;
 	struct destination *d = &b->d;
-	int rc = d->call(d, NULL);
+	int rc = d->call(d, &d->answer_err);
 
 	pthread_mutex_lock(&d->lock);
 	d->call = NULL;
@@ -126,8 +127,8 @@ static int setup(void **state)
 	d->late.joining = -1;
 	d->door = -1;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-	close(ends[1]);
 	assert_int_equal(channel_open(&d->ch, ends[0], ends[0], &err), 0);
+	assert_int_equal(channel_open(&b->source, ends[1], ends[1], &err), 0);
 	memset(d->geometry.uuid, 7, sizeof(d->geometry.uuid));
 	*state = b;
 	return 0;
@@ -142,6 +143,7 @@ static int teardown(void **state)
 	late_close(d);
 	event_loop_release(&b->vm.loop);
 	channel_close(&d->ch);
+	channel_close(&b->source);
 	close(b->faults);
 	pthread_cond_destroy(&d->answered);
 	pthread_mutex_destroy(&d->lock);
@@ -203,6 +205,37 @@ static void test_load_fails(void **state)
 	assert_true(b->rc < 0);
 	assert_non_null(strstr(b->err.msg, "cannot be mapped"));
 	assert_true(b->d.late.over);
+}
+
+static void *next_message(void *arg)
+{
+	struct bed *b = arg;
+
+	b->rc = destination_next_message(&b->d, &b->err);
+	return NULL;
+}
+
+/* COMMIT comes when the VM has been told to end: the guest does not begin, and the source hears that. */
+static void test_stopped_at_commit(void **state)
+{
+	struct bed *b = *state;
+	struct destination *d = &b->d;
+	struct err err = ERR_INIT;
+	pthread_t thread;
+
+	close(d->late.uffd);
+	d->late.uffd = -1;
+	d->course = DESTINATION_LOADED;
+	b->vm.pauses = 1;
+	b->vm.end = VM_END_STOP;
+	wbuf_u8(channel_begin(&b->source, STREAM_COMMIT), 0);
+	assert_int_equal(channel_send(&b->source, &err), 0);
+	assert_int_equal(pthread_create(&thread, NULL, next_message, b), 0);
+	assert_int_equal(event_run(&b->vm.loop, &err), 0);
+	pthread_join(thread, NULL);
+	assert_int_equal(b->rc, -ECANCELED);
+	assert_int_equal(b->vm.pauses, 1);
+	assert_false(d->told);
 }
 
 static void *wait_for_byte(void *arg)
@@ -269,6 +302,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_run_counts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_load_fails, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stopped_at_commit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_join_waits_for_nobody, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_broken_is_over, setup, teardown),
 	};
