@@ -122,13 +122,6 @@ int destination_meet(struct destination *d, int kvm_fd, struct vm_config *config
 
 /* ---- on the loop's thread ---- */
 
-void destination_hold_serial(struct vm *vm, bool hold)
-{
-	for (unsigned int i = 0; i < VM_MAX_UARTS; i++)
-		if (vm->serial[i])
-			chardev_hold(vm->serial[i], hold);
-}
-
 static int do_load(struct destination *d, struct err *err)
 {
 	d->options = (struct state_options){.clock_advance = true};
@@ -145,7 +138,7 @@ static int do_run(struct destination *d, struct err *err)
 	vm->incoming = false;
 	if (d->keep_paused || d->options.paused)
 		(void)vm_user_pause(vm);
-	destination_hold_serial(vm, false);
+	vm_hold_serial(vm, false);
 	vm_resume(vm);
 	return 0;
 }
@@ -369,7 +362,7 @@ int destination_start(struct destination *d, struct vm *vm, void (*running)(void
 	d->ctx = ctx;
 	vm->incoming = true;
 	vm_pause(vm);
-	destination_hold_serial(vm, true);
+	vm_hold_serial(vm, true);
 	destination_happened(d, COURSE_BUILT);
 	rc = pthread_create(&d->thread, NULL, thread_main, d);
 	if (rc)

@@ -66,8 +66,7 @@ struct destination {
 	struct err lane_err;
 };
 
-/* migrate/destination.c, all but the first on the receiving thread. */
-void destination_hold_serial(struct vm *vm, bool hold);
+/* migrate/destination.c, on the receiving thread. */
 void destination_happened(struct destination *d, unsigned int event);
 void destination_idle(struct destination *d); /* the last thing that the thread does */
 int destination_ask_loop(struct destination *d, int (*call)(struct destination *, struct err *),

@@ -129,7 +129,7 @@ there "COMMIT lost"
 slowly()
 {
 	to || return 1
-	rm -f slow.code
+	rm -f slow.code slow.out
 	(
 		code=0
 		"$B/lkvm" migrate "$CASE-$s" "$at" --postcopy-after 0 --bandwidth 100K --json "$@" >slow.out 2>&1 || code=$?

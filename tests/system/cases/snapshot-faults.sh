@@ -38,7 +38,7 @@ whole()
 minutes='--rate 1M'
 slow()
 {
-	rm -f slow.code
+	rm -f slow.code slow.out slow.pid
 	old=$(md5sum <s/f)
 	(
 		name=$1
