@@ -273,6 +273,8 @@ static int read_tags(const struct snap_reader *r, const struct snap_entry *e, ui
 		return bad_sum("tags", e->tag_off, err);
 
 	rbuf_init(&in, work->tags, e->tag_len);
+	if (tagcode_decode_alike(&in, page, npages, tags))
+		return 0;
 	for (unsigned int i = 0; i < npages; i++, tags += tagcode_packed_size(page)) {
 		rc = tagcode_decode(&in, page, &shape, tags, err);
 		if (rc) {

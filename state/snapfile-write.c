@@ -262,9 +262,11 @@ static void encode_tags(struct snap_writer *w, struct work *work, unsigned int p
 {
 	size_t page = w->l.info.page_size, size = tagcode_packed_size(page);
 	struct tag_shape shape;
+	bool alike;
 
 	work->tags.len = 0;
-	for (unsigned int i = 0; i < pages; i++, tags += size) {
+	alike = tagcode_encode_alike(tags, page, pages, &work->tags);
+	for (unsigned int i = 0; !alike && i < pages; i++, tags += size) {
 		tagcode_classify(tags, page, &shape);
 		tagcode_encode(&shape, tags, page, &work->tags);
 	}

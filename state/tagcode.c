@@ -161,6 +161,36 @@ void tagcode_encode(const struct tag_shape *shape, const uint8_t *packed, size_t
 	}
 }
 
+/* Each byte is as the one before it. */
+static bool bytes_alike(const uint8_t *p, size_t len)
+{
+	return !memcmp(p, p + 1, len - 1);
+}
+
+bool tagcode_encode_alike(const uint8_t *packed, size_t page, size_t pages, struct wbuf *out)
+{
+	uint8_t forms[TAGCODE_ALIKE_MAX], tag = packed[0] & 15;
+
+	if (!pages || pages > TAGCODE_ALIKE_MAX || packed[0] >> 4 != tag ||
+	    !bytes_alike(packed, pages * tagcode_packed_size(page)))
+		return false;
+	memset(forms, tag, pages);
+	wbuf_bytes(out, forms, pages);
+	return true;
+}
+
+bool tagcode_decode_alike(struct rbuf *in, size_t page, size_t pages, uint8_t *packed)
+{
+	const uint8_t *forms = in->data + in->pos;
+
+	if (in->error || !pages || rbuf_left(in) != pages || forms[0] > 15 ||
+	    !bytes_alike(forms, pages))
+		return false;
+	memset(packed, forms[0] * 0x11, pages * tagcode_packed_size(page));
+	in->pos += pages;
+	return true;
+}
+
 /*
  * How many there are is known at the end only, so they are looked at in place and then skipped.
  */

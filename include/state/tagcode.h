@@ -30,6 +30,7 @@
 #define TAGCODE_PAGE_MAX   65536
 #define TAGCODE_PACKED_MAX (TAGCODE_PAGE_MAX / TAGCODE_GRANULE / 2)
 #define TAGCODE_RUNS_MAX   (TAGCODE_PAGE_MAX / TAGCODE_GRANULE / 8)
+#define TAGCODE_ALIKE_MAX  64 /* pages at once */
 #define TAGCODE_BYTES_MAX  (TAGCODE_PACKED_MAX + 1)
 
 enum tag_class { TAGS_UNIFORM, TAGS_RUNS, TAGS_PACKED };
@@ -62,6 +63,18 @@ void tagcode_classify(const uint8_t *packed, size_t page, struct tag_shape *shap
 /* Appends the encoded page. @packed is looked at for TAGS_PACKED only. Errors stick to @out. */
 void tagcode_encode(const struct tag_shape *shape, const uint8_t *packed, size_t page,
 		    struct wbuf *out);
+
+/*
+ * Many pages with one and the same tag throughout, which is most memory, at once. False if these are not that: then nothing
+ * was done, and each page is to be encoded by itself. The bytes are the same either way.
+ */
+bool tagcode_encode_alike(const uint8_t *packed, size_t page, size_t pages, struct wbuf *out);
+
+/*
+ * The same backwards: all that is left in @in, if that is @pages pages with one tag. @packed gets the packed tags of all
+ * of them. False, and nothing was done, if it is anything else, hostile or not.
+ */
+bool tagcode_decode_alike(struct rbuf *in, size_t page, size_t pages, uint8_t *packed);
 
 /*
  * Takes one encoded page from @in, which may be hostile, and leaves what follows it. @packed (tagcode_packed_size()

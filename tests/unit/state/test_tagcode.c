@@ -311,10 +311,99 @@ static void pages_in_a_row(void **state)
 	free(b);
 }
 
+/* Pages by themselves and all at once: the same bytes, and the same tags from them. */
+static void pages_alike(void **state)
+{
+	static const size_t counts[] = {1, 2, 63, 64};
+
+	(void)state;
+	for (unsigned int i = 0; i < 3 * 4 * 16; i++) {
+		size_t page = pages[i % 3], n = counts[i / 3 % 4];
+		size_t size = tagcode_packed_size(page), len = n * size;
+		uint8_t *packed = malloc(len), *back = malloc(len), tag = i / 12;
+		struct tag_shape shape;
+		struct wbuf one, all;
+		struct rbuf r;
+
+		assert_non_null(packed);
+		assert_non_null(back);
+		memset(packed, tag * 0x11, len);
+		wbuf_init(&one, 4096);
+		wbuf_init(&all, 4096);
+		for (size_t k = 0; k < n; k++) {
+			tagcode_classify(packed + k * size, page, &shape);
+			tagcode_encode(&shape, packed + k * size, page, &one);
+		}
+		assert_true(tagcode_encode_alike(packed, page, n, &all));
+		assert_int_equal(one.len, all.len);
+		assert_memory_equal(one.data, all.data, one.len);
+		rbuf_init(&r, all.data, all.len);
+		memset(back, 0xa5, len);
+		assert_true(tagcode_decode_alike(&r, page, n, back));
+		assert_int_equal(rbuf_done(&r), 0);
+		assert_memory_equal(back, packed, len);
+
+		/* Any one granule that is different: the first, the last, one on each side of a byte. */
+		for (unsigned int where = 0; where < 4; where++) {
+			size_t at = where / 2 ? len - 1 : 0;
+
+			packed[at] ^= where & 1 ? 0x10 : 0x01;
+			all.len = 0;
+			assert_false(tagcode_encode_alike(packed, page, n, &all));
+			assert_int_equal(all.len, 0);
+			packed[at] ^= where & 1 ? 0x10 : 0x01;
+		}
+		wbuf_release(&one);
+		wbuf_release(&all);
+		free(packed);
+		free(back);
+	}
+}
+
+static void check_not_alike(const uint8_t *bytes, size_t len, size_t n)
+{
+	uint8_t *back = malloc(n * 128 + 1);
+	struct rbuf r;
+
+	assert_non_null(back);
+	rbuf_init(&r, bytes, len);
+	back[0] = 0xa5;
+	assert_false(tagcode_decode_alike(&r, 4096, n, back));
+	assert_int_equal(r.pos, 0);
+	assert_int_equal(back[0], 0xa5);
+	free(back);
+}
+
+/* All that is not pages of one tag is left to who looks at each by itself. */
+static void what_is_not_alike(void **state)
+{
+	uint8_t packed[65 * 128] = {0}, bytes[65] = {0};
+	struct wbuf w;
+
+	(void)state;
+	wbuf_init(&w, 4096);
+	assert_false(tagcode_encode_alike(packed, 4096, 0, &w));
+	assert_false(tagcode_encode_alike(packed, 4096, 65, &w));
+	assert_int_equal(w.len, 0);
+	wbuf_release(&w);
+
+	check_not_alike(bytes, 0, 0);
+	check_not_alike(bytes, 0, 1);
+	check_not_alike(bytes, 3, 4);
+	check_not_alike(bytes, 4, 3);
+	bytes[3] = 1;
+	check_not_alike(bytes, 4, 4);
+	memset(bytes, 0x10, 4);
+	check_not_alike(bytes, 4, 4);
+	memset(bytes, 0x20, 4);
+	check_not_alike(bytes, 4, 4);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(patterns_round_trip), cmocka_unit_test(edges_of_runs),
 	cmocka_unit_test(bytes_are_pinned),    cmocka_unit_test(lies_are_refused),
 	cmocka_unit_test(hostile_bytes),       cmocka_unit_test(pages_in_a_row),
+	cmocka_unit_test(pages_alike),	       cmocka_unit_test(what_is_not_alike),
 };
 
 UNIT_MAIN(tests)
