@@ -30,7 +30,7 @@ struct bed {
 	struct err err;
 };
 
-/* In place of vm/vm.c, vm/chardev.c and migrate/state.c. */
+/* In place of vm/vm.c and migrate/state.c. */
 void vm_pause(struct vm *vm)
 {
 	vm->pauses++;
@@ -58,9 +58,9 @@ void vm_finish(struct vm *vm, enum vm_end end, const struct err *why)
 	vm->end = end;
 }
 
-void chardev_hold(struct chardev *c, bool hold)
+void vm_hold_serial(struct vm *vm, bool hold)
 {
-	(void)c, (void)hold;
+	(void)vm, (void)hold;
 }
 
 int state_compat_check(int kvm_fd, const struct wbuf *compat, struct wbuf *reasons, struct err *err)
