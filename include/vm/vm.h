@@ -99,7 +99,7 @@ struct vm {
 	pthread_cond_t changed; /* a vCPU parked, or was let go */
 	uint32_t pauses;	/* how many hold the guest paused */
 	bool user_paused;	/* one of them is the user's */
-	bool serial_held;	/* until the user resumes: perhaps another host has what the ports hold */
+	bool serial_held; /* until the user resumes: perhaps another host has what the ports hold */
 	bool incoming; /* one is migrate/destination.h's: the guest is not here yet. Loop thread alone */
 	bool stopping;	  /* threads are to end */
 	uint32_t running; /* threads not parked and not ended */

@@ -82,7 +82,7 @@ check "ssh, post-copy: moves" migrate w0 ssh://root@peer --postcopy-after 0
 check "ssh, post-copy: its source ends" ends w0 20 0
 incoming w1 tcp:10.9.0.1:0 --insecure
 check "ssh, post-copy: back by post-copy, or a register that is unknown here is named" back w0 w1 --postcopy
-if [ $home = 1 ]; then
+if [ "$home" = 1 ]; then
 	goes_on w1 pattern 2 60
 	check "ssh, post-copy: all of it is right" unharmed w1
 	ctl stop w1 >log
@@ -106,7 +106,7 @@ while [ $n -lt $times ]; do
 	s=b$n
 	incoming $s tcp:10.9.0.1:0 --insecure
 	check "back $n: moves, or a register that is unknown here is named" back $d $s
-	if [ $home = 1 ]; then
+	if [ "$home" = 1 ]; then
 		check "back $n: goes on" goes_on $s storm 1 60
 	else
 		check "back $n: goes on there" goes_on_there $d storm 1
