@@ -83,7 +83,8 @@ static const struct opt migrate_opts[] = {
 	 .arg = "SIZE",
 	 .min = 1,
 	 .max = UINT64_MAX,
-	 .help = "Bytes a second on the line at the most while the guest runs (default no limit)."},
+	 .help = "At the most that much a second on the line while the guest runs: 500K, 20M; a bare number is "
+		 "MiB (default no limit)."},
 	{.name = "timeout",
 	 .kind = OPT_CALL,
 	 .call = call_timeout,

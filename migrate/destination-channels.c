@@ -47,11 +47,15 @@ static int let_in(struct destination *d, struct err *err)
 			     .msg_control = &control,
 			     .msg_controllen = sizeof(control)};
 	struct cmsghdr *head;
-	int ready = channel_poll(&d->ch, false, &d->door, 1, CHANNEL_STALL_MS, err), fd;
+	/* Until all are there the source says nothing over the first one but that it gives up. */
+	int ready = channel_poll(&d->ch, true, &d->door, 1, CHANNEL_STALL_MS, err), fd;
 
 	if (ready <= 0)
 		return ready ? ready
 			     : err_set(err, -ETIMEDOUT, "the further connections do not come");
+	if (!(ready & 1))
+		return err_set(err, -ECONNRESET,
+			       "the source did not wait for the further connections");
 	if (recvmsg(d->door, &msg, MSG_CMSG_CLOEXEC) <= 0)
 		return err_set(err, -ECONNRESET, "the further connections do not come");
 	head = CMSG_FIRSTHDR(&msg);
@@ -206,11 +210,11 @@ int channels_wait(struct destination *d, uint32_t round, struct err *err)
 	struct timespec until;
 	int rc = 0;
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += CHANNEL_STALL_MS / 1000;
 	pthread_mutex_lock(&d->lock);
 	while (!rc && !all_at(d, round) && !d->lane_rc && !d->leaving)
-		rc = -pthread_cond_timedwait(&d->answered, &d->lock, &until);
+		rc = -pthread_cond_clockwait(&d->answered, &d->lock, CLOCK_MONOTONIC, &until);
 	if (d->leaving)
 		rc = err_set(err, -ECANCELED, "the destination was stopped");
 	else if (rc && !d->lane_rc)

@@ -13,6 +13,7 @@
 
 #include "migrate/destination-job.h"
 #include "util/clock.h"
+#include "util/confine.h"
 #include "vm/fault.h"
 #include "vm/memory-lazy.h"
 #include "vm/presence.h"
@@ -78,6 +79,11 @@ void late_close(struct destination *d)
 {
 	struct late *l = &d->late;
 
+	if (d->vm && d->vm->shift == VM_SHIFT_BROKEN) {
+		/* The guest has ended or reset with its line lost: the next boot does not stand still for that. */
+		d->vm->shift = VM_SHIFT_NONE;
+		vm_resume(d->vm);
+	}
 	if (d->vm && l->map.todo) {
 		d->vm->let_go = NULL;
 		mem_lazy_end(&d->vm->mem, l->bank, l->uffd);
@@ -434,6 +440,8 @@ static int join(struct destination *d, struct err *err)
 	if (!rc)
 		log_line(&d->vm->log, LOG_INFO, "migration: joined again, the guest goes on");
 	else
+		channel_hang_up(&d->ch);
+	if (rc)
 		destination_happened(d, COURSE_LINE);
 	return rc;
 }
@@ -488,6 +496,8 @@ static void *answer_main(void *arg)
 	int rc = take_line(d, &err);
 
 	pthread_setname_np(pthread_self(), "incoming");
+	if (!rc && d->vm->confined)
+		rc = confine_receiver(&err);
 	if (!rc)
 		rc = meet_again(d, &err);
 	if (!rc)
@@ -495,19 +505,35 @@ static void *answer_main(void *arg)
 	else
 		channel_abort(&d->ch, rc, err.msg);
 	channel_hang_up(&d->ch);
+	destination_idle(d);
 	return NULL;
 }
 
-static int answer(struct destination *d, struct err *err)
+/* The loop waits for nobody: a thread that is still at the last line may even be waiting for the loop. */
+static int answer(struct destination *d, int fd, struct err *err)
 {
+	bool idle;
 	int rc;
 
+	pthread_mutex_lock(&d->lock);
+	idle = d->idle || !d->threaded;
+	pthread_mutex_unlock(&d->lock);
+	if (!idle) {
+		close(fd);
+		return err_set(err, -EBUSY, "another line is being answered; try again");
+	}
 	if (d->threaded)
-		pthread_join(d->thread, NULL); /* it has nothing more to do */
-	d->threaded = false;
+		pthread_join(d->thread, NULL);
+	d->threaded = d->idle = false;
+	if (d->late.joining >= 0)
+		close(d->late.joining); /* it came when all was there */
+	d->late.joining = fd;
 	rc = pthread_create(&d->thread, NULL, answer_main, d);
-	if (rc)
+	if (rc) {
+		close(fd);
+		d->late.joining = -1;
 		return err_sys(err, -rc, "cannot start a thread for the migration");
+	}
 	d->threaded = true;
 	return 0;
 }
@@ -524,14 +550,15 @@ int destination_join(struct destination *d, int fd, struct err *err)
 	}
 	pthread_mutex_lock(&d->lock);
 	full = d->course == DESTINATION_RUNNING;
-	if (d->late.joining >= 0)
-		close(d->late.joining);
-	d->late.joining = fd;
-	if (d->course == DESTINATION_FILLING)
-		channel_cancel(
-			&d->ch); /* what a user gives us takes the place of a line that may be dead */
-	if (!full)
+	if (!full) {
+		if (d->late.joining >= 0)
+			close(d->late.joining);
+		d->late.joining = fd;
+		/* What a user gives us takes the place of a line that may be dead. */
+		if (d->course == DESTINATION_FILLING)
+			channel_cancel(&d->ch);
 		wake(d);
+	}
 	pthread_mutex_unlock(&d->lock);
-	return full ? answer(d, err) : 0;
+	return full ? answer(d, fd, err) : 0;
 }

@@ -20,6 +20,13 @@ void destination_happened(struct destination *d, unsigned int event)
 	pthread_mutex_unlock(&d->lock);
 }
 
+void destination_idle(struct destination *d)
+{
+	pthread_mutex_lock(&d->lock);
+	d->idle = true;
+	pthread_mutex_unlock(&d->lock);
+}
+
 /* ---- before there is a VM ---- */
 
 int destination_open(int rfd, int wfd, int door, struct destination **out, struct err *err)
@@ -115,13 +122,6 @@ int destination_meet(struct destination *d, int kvm_fd, struct vm_config *config
 
 /* ---- on the loop's thread ---- */
 
-void destination_hold_serial(struct vm *vm, bool hold)
-{
-	for (unsigned int i = 0; i < VM_MAX_UARTS; i++)
-		if (vm->serial[i])
-			chardev_hold(vm->serial[i], hold);
-}
-
 static int do_load(struct destination *d, struct err *err)
 {
 	d->options = (struct state_options){.clock_advance = true};
@@ -132,11 +132,13 @@ static int do_run(struct destination *d, struct err *err)
 {
 	struct vm *vm = d->vm;
 
-	(void)err;
+	/* Told to end, at the last moment: it never begins, and the source has a guest that can go on. */
+	if (vm->end != VM_END_NONE)
+		return err_set(err, -ECANCELED, "the destination was stopped");
 	vm->incoming = false;
 	if (d->keep_paused || d->options.paused)
 		(void)vm_user_pause(vm);
-	destination_hold_serial(vm, false);
+	vm_hold_serial(vm, false);
 	vm_resume(vm);
 	return 0;
 }
@@ -186,7 +188,11 @@ int destination_ask_loop(struct destination *d, int (*call)(struct destination *
 		*err = d->answer_err;
 	d->call = NULL;
 	pthread_mutex_unlock(&d->lock);
-	if (late) {
+	/*
+	 * What the loop has done is done, whatever became of the line and of faults meanwhile: a guest that it let run must not
+	 * be said never to have run. Only state that was read from missing pages is none.
+	 */
+	if (late && (rc || d->course == DESTINATION_LATE_LOADING)) {
 		*err = line;
 		rc = late;
 	}
@@ -330,6 +336,7 @@ static void *thread_main(void *arg)
 		late_fill(d);
 	}
 	fault_thread_release();
+	destination_idle(d);
 	return NULL;
 }
 
@@ -355,7 +362,7 @@ int destination_start(struct destination *d, struct vm *vm, void (*running)(void
 	d->ctx = ctx;
 	vm->incoming = true;
 	vm_pause(vm);
-	destination_hold_serial(vm, true);
+	vm_hold_serial(vm, true);
 	destination_happened(d, COURSE_BUILT);
 	rc = pthread_create(&d->thread, NULL, thread_main, d);
 	if (rc)

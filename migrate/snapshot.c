@@ -41,18 +41,12 @@ struct snapshot_job {
 };
 
 /* The bytes that are in a UART's buffers go on from the file, not here as well. */
-static void hold_serial(struct snapshot_job *job, bool hold)
-{
-	for (unsigned int i = 0; job->req.stop && i < VM_MAX_UARTS; i++)
-		if (job->vm->serial[i])
-			chardev_hold(job->vm->serial[i], hold);
-}
-
 static void let_go(struct snapshot_job *job)
 {
 	if (!job->holds_pause)
 		return;
-	hold_serial(job, false);
+	if (job->req.stop)
+		vm_hold_serial(job->vm, false);
 	job->holds_pause = false;
 	vm_resume(job->vm);
 	job->result.pause_ns = clock_now_ns() - job->paused_at;
@@ -305,7 +299,8 @@ int snapshot_start(struct vm *vm, const struct snapshot_request *req,
 	job->paused_at = clock_now_ns();
 	vm_pause(vm);
 	job->holds_pause = true;
-	hold_serial(job, true);
+	if (job->req.stop)
+		vm_hold_serial(job->vm, true);
 	/* The guest may have ended before it was paused: then its vCPUs are past the call that did it. */
 	if (vm->end != VM_END_NONE)
 		rc = err_set(err, -EAGAIN, "the guest has just ended or reset");

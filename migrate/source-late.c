@@ -16,6 +16,7 @@
 #define NS_PER_S  1000000000ull
 #define NS_PER_MS 1000000ull
 #define UNSENT	  (128 << 10)
+#define NAP_NS	  (10 * NS_PER_S) /* longer, and the destination takes the line for cut */
 #define AROUND	  16 /* neighbours that are sent with a page that is asked for: a power of 2 */
 
 int source_late_open(struct source_job *job, struct err *err)
@@ -100,8 +101,12 @@ static int take_message(struct source_job *job, enum stream_type until, bool *do
 	return take_request(job, payload, err);
 }
 
-/* How long the next page that nobody waits for has to be held back for --bandwidth, in ms. */
-static int hold_back(const struct source_job *job, uint64_t since_ns, uint64_t sent)
+/*
+ * How long the next page that nobody waits for has to be held back for --bandwidth, in ms. @heard_ns: the last time that
+ * something went over the line, which is not to look dead.
+ */
+static int hold_back(const struct source_job *job, uint64_t since_ns, uint64_t sent,
+		     uint64_t heard_ns)
 {
 	uint64_t due, now = clock_now_ns();
 
@@ -109,7 +114,9 @@ static int hold_back(const struct source_job *job, uint64_t since_ns, uint64_t s
 		return 0;
 	due = since_ns + (uint64_t)((unsigned __int128)(job->ch.sent_bytes - sent) * NS_PER_S /
 				    job->req.bandwidth);
-	return due > now ? (int)((due - now) / NS_PER_MS % CHANNEL_STALL_MS) + 1 : 0;
+	if (due > heard_ns + NAP_NS)
+		due = heard_ns + NAP_NS;
+	return due > now ? (int)((due - now) / NS_PER_MS) + 1 : 0;
 }
 
 int source_serve(struct source_job *job, enum stream_type until, bool all, struct rbuf *payload,
@@ -125,7 +132,9 @@ int source_serve(struct source_job *job, enum stream_type until, bool all, struc
 
 	while (!rc && !done) {
 		bool more = all && job->late.left;
-		int ms = job->n_asked ? 0 : more ? hold_back(job, since, sent) : CHANNEL_STALL_MS;
+		int ms = job->n_asked ? 0
+			 : more	      ? hold_back(job, since, sent, heard)
+				      : CHANNEL_STALL_MS;
 		int ready = channel_poll(&job->ch, true, NULL, 0, ms, err);
 
 		if (ready < 0)

@@ -19,13 +19,6 @@
 
 /* ---- on the loop's thread ---- */
 
-static void hold_serial(struct vm *vm, bool hold)
-{
-	for (unsigned int i = 0; i < VM_MAX_UARTS; i++)
-		if (vm->serial[i])
-			chardev_hold(vm->serial[i], hold);
-}
-
 static int do_offer(struct source_job *job, struct err *err)
 {
 	int rc;
@@ -45,7 +38,7 @@ static int do_stand(struct source_job *job, struct err *err)
 	job->stands_ns = clock_now_ns();
 	vm_pause(job->vm);
 	job->stands = true;
-	hold_serial(job->vm, true);
+	vm_hold_serial(job->vm, true);
 	/* The guest may have ended before it was paused: then its vCPUs are past the call that did it. */
 	if (job->vm->end != VM_END_NONE)
 		return err_set(err, -EAGAIN, "the guest has just ended or reset");
@@ -114,9 +107,13 @@ static void finish(struct source_job *job)
 	status = job->status;
 	/* DONE: nothing of this guest happens here any more, not even what its serial port still holds. */
 	if (job->stands && status.phase != SOURCE_PHASE_DONE && status.phase != SOURCE_PHASE_KEPT) {
-		hold_serial(vm, false);
-		if (status.phase == SOURCE_PHASE_UNDECIDED && !job->leaving)
+		if (status.phase == SOURCE_PHASE_UNDECIDED && !job->leaving) {
+			/* If the guest runs there, what its ports hold is printed there. */
 			(void)vm_user_pause(vm);
+			vm->serial_held = true;
+		} else {
+			vm_hold_serial(vm, false);
+		}
 		vm_resume(vm);
 	}
 	event_kick_release(&job->kick);

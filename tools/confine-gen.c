@@ -89,7 +89,6 @@ static const char *const living[] = {
 	"unlink",
 	"mkdirat",
 	"fchmod",
-	"fchmodat",
 	"umask",
 	"flock",
 	"getdents64",

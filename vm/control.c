@@ -408,16 +408,17 @@ static int socket_address(const struct control_server *server, struct sockaddr_u
 static int bind_and_listen(struct control_server *server, const struct sockaddr_un *at,
 			   struct err *err)
 {
-	int fd = server->listener.fd;
+	int fd = server->listener.fd, rc;
+	/* Whatever the user's is; who is confined can change no file's mode later. */
+	mode_t mask = umask(0177);
 
 	/* bind() gives the file the mode of the socket, less the umask: it is never open to others. */
-	if (fchmod(fd, 0600) < 0 || bind(fd, (const struct sockaddr *)at, sizeof(*at)) < 0)
-		return err_sys(err, -errno, "%s", at->sun_path);
+	rc = fchmod(fd, 0600) < 0 || bind(fd, (const struct sockaddr *)at, sizeof(*at)) < 0 ? -errno
+											    : 0;
+	umask(mask);
+	if (rc)
+		return err_sys(err, rc, "%s", at->sun_path);
 	if (fstatat(server->folder.fd, server->file, &server->id, AT_SYMLINK_NOFOLLOW) < 0)
-		return err_sys(err, -errno, "%s", at->sun_path);
-	/* The umask may have taken too much. */
-	if ((server->id.st_mode & 0777) != 0600 &&
-	    fchmodat(server->folder.fd, server->file, 0600, 0) < 0)
 		return err_sys(err, -errno, "%s", at->sun_path);
 	if (listen(fd, BACKLOG) < 0)
 		return err_sys(err, -errno, "%s", at->sun_path);

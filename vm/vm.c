@@ -282,6 +282,13 @@ void vm_resume(struct vm *vm)
 	pthread_mutex_unlock(&vm->lock);
 }
 
+void vm_hold_serial(struct vm *vm, bool hold)
+{
+	for (unsigned int i = 0; i < VM_MAX_UARTS; i++)
+		if (vm->serial[i] && (hold || !vm->serial_held))
+			chardev_hold(vm->serial[i], hold);
+}
+
 int vm_user_pause(struct vm *vm)
 {
 	if (vm->user_paused)
@@ -299,6 +306,10 @@ int vm_user_resume(struct vm *vm)
 	if (!vm->user_paused)
 		return -EALREADY;
 	vm->user_paused = false;
+	if (vm->serial_held) {
+		vm->serial_held = false;
+		vm_hold_serial(vm, false);
+	}
 	vm_resume(vm);
 	return 0;
 }

@@ -22,6 +22,7 @@ struct channel {
 	int cancelled; /* eventfd */
 	uint32_t out_number, in_number;
 	uint32_t page_size; /* once it is known: bounds what may come */
+	bool torn;	    /* a message was sent in part: nothing can follow it */
 	uint64_t rate;	    /* bytes a second that are sent at most; 0: no limit */
 	uint64_t sent_bytes, rate_since_ns, rate_bytes;
 	struct wbuf out, in; /* the message being sent, and the last one that came */

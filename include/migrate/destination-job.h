@@ -61,13 +61,14 @@ struct destination {
 	int answer;
 	struct err answer_err;
 	bool leaving;
+	bool idle;   /* the thread has nothing more to do, and ends at once */
 	int lane_rc; /* one of the lanes is broken */
 	struct err lane_err;
 };
 
-/* migrate/destination.c, all but the first on the receiving thread. */
-void destination_hold_serial(struct vm *vm, bool hold);
+/* migrate/destination.c, on the receiving thread. */
 void destination_happened(struct destination *d, unsigned int event);
+void destination_idle(struct destination *d); /* the last thing that the thread does */
 int destination_ask_loop(struct destination *d, int (*call)(struct destination *, struct err *),
 			 struct err *err);
 int destination_next_message(struct destination *d, struct err *err);

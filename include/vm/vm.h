@@ -99,6 +99,7 @@ struct vm {
 	pthread_cond_t changed; /* a vCPU parked, or was let go */
 	uint32_t pauses;	/* how many hold the guest paused */
 	bool user_paused;	/* one of them is the user's */
+	bool serial_held;	/* until the user resumes: perhaps another host has what the ports hold */
 	bool incoming; /* one is migrate/destination.h's: the guest is not here yet. Loop thread alone */
 	bool stopping;	  /* threads are to end */
 	uint32_t running; /* threads not parked and not ended */
@@ -138,6 +139,9 @@ void vm_resume(struct vm *vm);
 void vm_pause_begin(struct vm *vm);
 /* As vm_pause(), but no longer than @ms if vm->let_go is set: -EAGAIN, and it is not paused then. */
 int vm_pause_for(struct vm *vm, unsigned int ms);
+
+/* As chardev_hold(), for each serial port; with serial_held they stay held. Loop thread. */
+void vm_hold_serial(struct vm *vm, bool hold);
 
 /* The user's own pause, for the control socket: at most one. -EALREADY when it is so already. */
 int vm_user_pause(struct vm *vm);

@@ -9,7 +9,7 @@
 times=1
 [ "$FULL" = 0 ] || times=20
 
-plan $((4 + 7 * times))
+plan $((4 + 4 + 7 * times))
 W2=/tmp/there
 
 # incoming_there NAME PORT OPTION...: as incoming(), on the other host, in its folder $W2; its input is a FIFO.
@@ -46,18 +46,20 @@ further_there()
 	fetch "$1" && has_lines "$@"
 }
 
-# Back to this host: it moves, or this host's kernel lacks a register, and says which; then it runs on there.
-# back NAME TO
+# Back to this host, where $2 waits: it moves, or this host's kernel lacks a register, and says which; then it runs on there.
+# back NAME TO OPTION...
 back()
 {
-	local code=0
+	local name=$1 to=$2 code=0
 
-	there "$B/lkvm migrate $CASE-$1 tcp:10.9.0.1:7300 --insecure --downtime 2000" >back 2>&1 || code=$?
+	shift 2
+	home=1
+	there "$B/lkvm migrate $CASE-$name $(where "$to") --insecure --downtime 2000 $*" >back 2>&1 || code=$?
 	cat back
 	case $code in
-	0) wait_for 10 listed "$2" running ;;
+	0) wait_for 10 listed "$to" running ;;
 	1) says back 'the destination: .*register [A-Z0][0-9A-Zx_]+' && home=0 &&
-		there "$B/lkvm list" | grep -q "^$CASE-$1 .*running" ;;
+		there "$B/lkvm list" | grep -q "^$CASE-$name .*running" ;;
 	*) false ;;
 	esac
 }
@@ -73,12 +75,27 @@ check "ssh: its source ends" ends m0 20 0
 check "ssh: runs there under its name" sh -c "ssh peer $B/lkvm list | grep '^$CASE-m0 .*running'"
 there "$B/lkvm stop $CASE-m0"
 
+# --- the same by post-copy: a guest that knows each of its tags and bytes ---
+vm w0 -k "$B/bare/pattern.img" -p mib=8 -c 2 -m 64 --mte
+wait_for 60 has_lines w0 pattern 2
+check "ssh, post-copy: moves" migrate w0 ssh://root@peer --postcopy-after 0
+check "ssh, post-copy: its source ends" ends w0 20 0
+incoming w1 tcp:10.9.0.1:0 --insecure
+check "ssh, post-copy: back by post-copy, or a register that is unknown here is named" back w0 w1 --postcopy
+if [ $home = 1 ]; then
+	goes_on w1 pattern 2 60
+	check "ssh, post-copy: all of it is right" unharmed w1
+	ctl stop w1 >log
+else
+	check "ssh, post-copy: goes on there" sh -c "ssh peer $B/lkvm list | grep '^$CASE-w0 .*running'"
+	there "$B/lkvm stop $CASE-w0"
+fi
+
 # --- the guest whose kernel checks every tag ---
 s=g0
 linux $s -c 2 -m 128 --mte -- '/tests/storm 3'
 wait_for 60 has_lines $s storm 2
 n=0
-home=1 # the guest can come back to this host
 while [ $n -lt $times ]; do
 	n=$((n + 1))
 	d=t$n
@@ -87,7 +104,7 @@ while [ $n -lt $times ]; do
 	check "there $n: goes on" goes_on_there $d storm 1
 	check "there $n: without a report" unharmed $d
 	s=b$n
-	incoming $s tcp:10.9.0.1:7300 --insecure
+	incoming $s tcp:10.9.0.1:0 --insecure
 	check "back $n: moves, or a register that is unknown here is named" back $d $s
 	if [ $home = 1 ]; then
 		check "back $n: goes on" goes_on $s storm 1 60

@@ -61,7 +61,7 @@ slow()
 	local name="$1"
 
 	shift
-	rm -f slow.code
+	rm -f slow.code slow.out
 	(
 		"$B/lkvm" migrate "$CASE-$g" "$@" --channels 3 --bandwidth 2M >slow.out 2>&1
 		echo $? >slow.code

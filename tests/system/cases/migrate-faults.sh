@@ -22,17 +22,17 @@ draw()
 	drawn=$((chance / 65536 % $1))
 }
 
-# held NAME: how many descriptors, threads and mappings of guest memory it has.
+# held NAME: how many descriptors and threads it has, and KiB mapped of guest memory.
 held()
 {
-	echo "$(ls "/proc/$(pid "$1")/fd" | wc -l) $(ls "/proc/$(pid "$1")/task" | wc -l) $(grep -c ' mt' "/proc/$(pid "$1")/smaps")"
+	echo "$(ls "/proc/$(pid "$1")/fd" | wc -l) $(ls "/proc/$(pid "$1")/task" | wc -l) $(awk '/^Size:/ { kib = $2 } /^VmFlags:.* mt/ { sum += kib } END { print sum }' "/proc/$(pid "$1")/smaps")"
 }
 
 # slow: a migration that takes long, in the background; files slow.out, slow.code, slow.pid.
 slow()
 {
 	next || return 1
-	rm -f slow.code
+	rm -f slow.code slow.out slow.pid
 	(
 		"$B/lkvm" migrate "$CASE-$s" "unix:$W/$d.mig" --bandwidth 20K --json >slow.out 2>&1 &
 		echo $! >slow.pid
@@ -205,7 +205,7 @@ rounds()
 : >all
 check "$loops times to and fro" rounds
 check "$loops times: it counts on" counts_on $s
-check "$loops times: as many descriptors, threads and mappings as the first" is "$(held $s)" "$first"
+check "$loops times: as many descriptors, threads and mapped memory as the first" is "$(held $s)" "$first"
 ctl stop $s >log
 check "the last one ends" ends $s 20 0
 check "nothing is left" is "$(ls /run/lkvm)" ''

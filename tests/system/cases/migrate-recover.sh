@@ -8,7 +8,7 @@
 
 cuts=60
 [ "$FULL" = 0 ] || cuts="5 15 25 35 45 55 65 75 85 95"
-plan $((1 + 10 * $(echo "$cuts" | wc -w) + 7 + 9 + 9 + 5 + 4))
+plan $((1 + 10 * $(echo "$cuts" | wc -w) + 7 + 9 + 9 + 5 + 4 + 5))
 n=0
 
 # to: the next destination, $d, waits; over a line that goes wrong if ACTION N are given.
@@ -129,7 +129,7 @@ there "COMMIT lost"
 slowly()
 {
 	to || return 1
-	rm -f slow.code
+	rm -f slow.code slow.out
 	(
 		code=0
 		"$B/lkvm" migrate "$CASE-$s" "$at" --postcopy-after 0 --bandwidth 100K --json "$@" >slow.out 2>&1 || code=$?
@@ -170,3 +170,29 @@ check "destination killed: it is gone" ends $s 20 0
 ended $d 20
 wait_for 20 test -s slow.code
 "$B/lkvm" list >log 2>&1
+
+# --- by ssh: what is started over there joins as well ---
+mkdir bin
+# Not cat: busybox's moves bytes with sendfile(2), and Linux (5.12 and later) holds the pipe's lock while that waits for the
+# next ones. Who reads what is in the pipe already waits for that lock: so the destination would for what the source says next.
+cat >bin/ssh <<END
+#!/bin/sh
+shift \$((\$# - 1))
+dd bs=64k 2>/dev/null | PATH=$B:\$PATH XDG_RUNTIME_DIR=$W/there sh -c "\$1" 2>>$W/ssh.err | dd bs=64k 2>/dev/null
+END
+chmod +x bin/ssh
+mkdir -m 700 there
+PATH=$W/bin:$PATH
+s=s0
+worker $s -c 2 -m 64 --mte
+(migrate $s ssh://host --postcopy-after 0 --bandwidth 100K --json >slow.out 2>&1 </dev/null) &
+check "ssh: goes on there" wait_for 30 says slow.out '"phase": ?"postcopy"'
+for pid in $(pidof dd); do
+	kill "$pid"
+done
+check "ssh: its line is lost" wait_for 20 is_state $s recovering
+check "ssh: and the other side knows" wait_for 20 sh -c "XDG_RUNTIME_DIR='$W/there' '$B/lkvm' list | grep recovering"
+check "ssh: joined, the rest is sent" migrate $s ssh://host --recover
+check "ssh: it runs there" sh -c "XDG_RUNTIME_DIR='$W/there' '$B/lkvm' list | grep '$CASE-$s .* running'"
+XDG_RUNTIME_DIR="$W/there" "$B/lkvm" stop "$CASE-$s" >log
+ended $s 20

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash
-# limit: 2400
+# limit: 3600
 # What goes wrong while a snapshot is written leaves the VM running, the old file whole, and nothing behind.
 . /share/tests/system/snapshot-lib.sh
 
@@ -38,7 +38,7 @@ whole()
 minutes='--rate 1M'
 slow()
 {
-	rm -f slow.code
+	rm -f slow.code slow.out slow.pid
 	old=$(md5sum <s/f)
 	(
 		name=$1

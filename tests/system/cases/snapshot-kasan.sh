@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash
-# limit: 2400
+# limit: 3600
 # A kernel that checks every tag is saved in the middle of work, restored, and goes on; each time from the last restored
 # one. The control: without tags it is dead at once.
 . /share/tests/system/snapshot-lib.sh

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash
-# limit: 1200
+# limit: 3600
 # A program that knows each of its tags and bytes, changes them from several threads, and has wrong pointers told, in each
 # mode of checking. Saved while it works, restored, it finds all as it left it.
 . /share/tests/system/snapshot-lib.sh

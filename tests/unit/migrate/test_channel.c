@@ -177,6 +177,47 @@ static void test_last_words(void **state)
 	close_two(&t);
 }
 
+static void *send_long(void *arg)
+{
+	static const uint8_t zeros[4096];
+	struct err err = ERR_INIT;
+	struct two *t = arg;
+	struct wbuf *out = channel_begin(&t->a, STREAM_STATE);
+
+	for (unsigned int i = 0; i < 4096; i++)
+		wbuf_bytes(out, zeros, sizeof(zeros));
+	t->rc = channel_send(&t->a, &err);
+	return NULL;
+}
+
+/* Nothing is said behind a message that was sent in part: it could become whole by that. */
+static void test_torn(void **state)
+{
+	size_t before = 0, after = 0;
+	pthread_t thread;
+	uint8_t bytes[4096];
+	struct two t;
+	ssize_t n;
+
+	(void)state;
+	open_two(&t);
+	assert_int_equal(pthread_create(&thread, NULL, send_long, &t), 0);
+	assert_int_equal(recv(t.b.rfd, bytes, 1, MSG_PEEK), 1);
+	channel_cancel(&t.a);
+	pthread_join(thread, NULL);
+	assert_int_equal(t.rc, -ECANCELED);
+	while ((n = recv(t.b.rfd, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0)
+		before += (size_t)n;
+	assert_in_range(before, 1, 4096 * sizeof(bytes));
+	shutdown(t.b.wfd, SHUT_WR); /* who would wait for an answer need not */
+	channel_abort(&t.a, -EIO, "enough");
+	channel_hang_up(&t.a);
+	while ((n = recv(t.b.rfd, bytes, sizeof(bytes), 0)) > 0)
+		after += (size_t)n;
+	assert_int_equal(after, 0);
+	close_two(&t);
+}
+
 static void test_rate(void **state)
 {
 	struct timespec a, b;
@@ -201,7 +242,7 @@ int main(void)
 		cmocka_unit_test(test_messages), cmocka_unit_test(test_through_pipes),
 		cmocka_unit_test(test_cut),	 cmocka_unit_test(test_flipped),
 		cmocka_unit_test(test_cancel),	 cmocka_unit_test(test_last_words),
-		cmocka_unit_test(test_rate),
+		cmocka_unit_test(test_torn),	 cmocka_unit_test(test_rate),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -57,6 +57,12 @@ void vm_resume(struct vm *vm)
 	vm->pauses--;
 }
 
+void vm_hold_serial(struct vm *vm, bool hold)
+{
+	(void)vm;
+	(void)hold;
+}
+
 int arch_tags_by_kvm(struct vm *vm, bool kvm, struct err *err)
 {
 	(void)vm, (void)kvm, (void)err;
