@@ -18,6 +18,8 @@ cp "$folder/lkvm" "$folder/floor" "$folder/Image" "$folder/initrd" "$folder/moni
 cd $work || exit 1
 # shellcheck source=bench/l1.sh
 . /share/bench/l1.sh
+mkdir -p huge
+mount -t tmpfs -o huge=always huge huge || exit 1
 
 MIB=256
 FILL=160 # of it by the guest's program
@@ -50,17 +52,19 @@ bare()
 	said bare.out BOOTED
 }
 
-# save NAME ROW [ARG...]: what it costs while the guest stands.
+# save NAME ROW [ARG...]: what it costs while the guest stands; to $file.
+file=snap
 save()
 {
 	name=$1
 	row=$2
 	shift 2
 	./lkvm pause "$name" >/dev/null
-	rm -f snap # to replace it would be to free it as well
+	rm -f $file # to replace it would be to free it as well
 	before=$(used "$name")
-	(group "$name" ./lkvm snapshot "$name" snap --json "$@" >save.json) || exit 1
+	(group "$name" ./lkvm snapshot "$name" $file --json "$@" >save.json) || exit 1
 	echo "$row.save_us $(($(used "$name") - before))"
+	echo "$row.disk_bytes $(($(stat -c %b $file) * 512))"
 	echo "$row.file_bytes $(field file_bytes <save.json)"
 	echo "$row.data_bytes $(field data_bytes <save.json)"
 	echo "$row.tag_bytes $(field tag_bytes <save.json)"
@@ -70,7 +74,7 @@ save()
 # restore ROW: up to where the guest would run.
 restore()
 {
-	(group "again_$1" ./lkvm restore snap --name again --paused --clock keep </dev/null >again.out 2>&1) &
+	(group "again_$1" ./lkvm restore $file --name again --paused --clock keep </dev/null >again.out 2>&1) &
 	again=$!
 	i=0
 	until ./lkvm list 2>/dev/null | grep -q '^again .*paused' || [ $i -gt 300 ]; do
@@ -122,6 +126,11 @@ lkvm()
 	restore full
 	live full full
 	save full dropped --drop-tags
+	file=huge/snap
+	save full in_huge
+	restore in_huge
+	rm -f $file
+	file=snap
 	gone full
 
 	linux nomte "fill $FILL"
@@ -203,6 +212,7 @@ qemu()
 sleep 2
 echo "host.release $(uname -r)"
 ./floor $work/floor.tmp || exit 1
+./floor $work/huge/floor.tmp | sed -n 's/^part\.\(write\|overwrite\|read\|map\) /part.huge_\1 /p'
 for who; do
 	$who
 done
