@@ -135,6 +135,8 @@ static pid_t start(pid_t *watcher, enum end end)
 
 		setpgid(0, 0);
 		signal(SIGSEGV, SIG_DFL); /* not the sanitizer's */
+		signal(SIGHUP, SIG_DFL);  /* nor what nohup made of it */
+		signal(SIGINT, SIG_DFL);
 		setrlimit(RLIMIT_CORE, &(struct rlimit){0});
 		close(go[1]);
 		if (terminal_init(&t, tty.fd, NULL) || terminal_raw(&t))
