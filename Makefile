@@ -121,7 +121,7 @@ install: $(B)/lkvm $(B)/lkvm-tls docs ## to $(DESTDIR)$(PREFIX): program, man pa
 UNIT_SRCS := $(wildcard cli*.c util/*.c state/*.c hw/*.c vm/*.c) \
 	arm/fdt.c arm/boot.c arm/image.c arm/gunzip.c arm/gicv2m.c \
 	$(addprefix migrate/,ram-save.c ram-load.c tag-copy.c lazy.c lazy-plan.c control.c control-migrate.c state.c \
-	ram-pages.c ram-send.c ram-receive.c channel.c transport.c transport-tls.c transport-door.c throttle.c late-map.c \
+	ram-pages.c ram-send.c ram-receive.c channel.c transport.c transport-tls.c transport-hall.c transport-door.c throttle.c late-map.c \
 	source-late.c destination.c destination-late.c destination-channels.c snapshot.c saver.c) tls/psk.c
 -include tests/unit/unit.mk
 -include tests/unit/arm64.mk

@@ -22,6 +22,8 @@
 #include "vm/control.h"
 #include "vm/vm.h"
 
+#define GREET_MS 30000 /* who connected, and is not yet known to be a source, gets so long */
+
 struct incoming {
 	const struct incoming_opts *opts;
 	struct destination *destination;
@@ -30,31 +32,48 @@ struct incoming {
 	int null;		    /* and /dev/null */
 };
 
-/* Until somebody connects; Ctrl-C and its like leave no socket behind. */
-static int wait_at(const struct transport *t, struct transport_listener *listener, struct err *err)
+static void sent_away(const char *why)
 {
-	struct pollfd p[2] = {{.fd = listener->fd, .events = POLLIN}, {.events = POLLIN}};
-	sigset_t ends, before;
-	int rc = 0;
+	fprintf(stderr, "lkvm incoming: sent away, and still waiting: %s\n", why);
+}
 
-	if (listener->fd < 0)
-		return 0;
-	fprintf(stderr, "lkvm incoming: waiting at %s\n", listener->where);
-	sigemptyset(&ends);
-	sigaddset(&ends, SIGTERM);
-	sigaddset(&ends, SIGINT);
-	sigaddset(&ends, SIGHUP);
-	sigprocmask(SIG_BLOCK, &ends, &before);
-	p[1].fd = signalfd(-1, &ends, SFD_CLOEXEC);
-	while (poll(p, 2, -1) < 0 && errno == EINTR)
-		;
-	if (p[1].revents) {
-		transport_stop_listening(t, listener);
-		rc = err_set(err, -ECANCELED, "ended while it waited");
-	}
-	if (p[1].fd >= 0)
-		close(p[1].fd);
-	if (!rc) /* else what has come would end us in another way than by this word */
+/* What ends us while we wait, in a way that leaves no socket behind; not what nohup or a shell's & has taken away. */
+static void ending_signals(sigset_t *set)
+{
+	static const int all[] = {SIGTERM, SIGINT, SIGHUP};
+	struct sigaction now;
+
+	sigemptyset(set);
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (sigaction(all[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN)
+			sigaddset(set, all[i]);
+}
+
+/* The line to a source. With @door it is where further ones come from, else nobody else gets in. */
+static int wait_for_source(const struct transport *t, int *rfd, int *wfd, int *door,
+			   struct err *err)
+{
+	struct transport_hall hall = {.ms = GREET_MS, .sent_away = sent_away};
+	struct transport_listener listener;
+	sigset_t signals, before;
+	int ends, rc = transport_listen(t, &listener, err);
+
+	if (rc || listener.fd < 0)
+		return rc ? rc : transport_take(t, rfd, wfd, err);
+	fprintf(stderr, "lkvm incoming: waiting at %s\n", listener.where);
+	ending_signals(&signals);
+	sigprocmask(SIG_BLOCK, &signals, &before);
+	ends = signalfd(-1, &signals, SFD_CLOEXEC);
+	rc = ends < 0 ? err_sys(err, -errno, "signalfd")
+		      : transport_wait(t, &listener, ends, &hall, rfd, err);
+	*wfd = *rfd;
+	if (!rc && door)
+		rc = transport_door(t, &listener, &hall, door, err);
+	transport_hall_close(&hall);
+	transport_stop_listening(t, &listener);
+	if (ends >= 0)
+		close(ends);
+	if (rc != -ECANCELED) /* else what has come would end us in another way than by this word */
 		sigprocmask(SIG_SETMASK, &before, NULL);
 	return rc;
 }
@@ -123,20 +142,10 @@ static int confine(const struct incoming *in, int rfd, int wfd, int door, struct
 	return confine_process(err);
 }
 
-static int wait_for_source(struct incoming *in, const struct transport *t, struct err *err)
+static int connect_source(struct incoming *in, const struct transport *t, struct err *err)
 {
-	struct transport_listener listener;
-	int rfd, wfd, door = -1, rc = transport_listen(t, &listener, err);
+	int rfd = -1, wfd = -1, door = -1, rc = wait_for_source(t, &rfd, &wfd, &door, err);
 
-	if (rc)
-		return rc;
-	listener.more = true;
-	rc = wait_at(t, &listener, err);
-	if (!rc)
-		rc = transport_accept(t, &listener, &rfd, &wfd, err);
-	if (!rc)
-		rc = transport_door(t, &listener, &door, err);
-	transport_stop_listening(t, &listener);
 	if (!rc)
 		rc = confine(in, rfd, wfd, door, err);
 	return rc ? rc : destination_open(rfd, wfd, door, &in->destination, err);
@@ -206,7 +215,7 @@ static int come(struct incoming *in, const struct transport *t)
 	const struct builtin_guest guest = {.load = load, .leave = leave, .ctx = in, .why = &why};
 
 	signal(SIGPIPE, SIG_IGN);
-	rc = wait_for_source(in, t, &err);
+	rc = connect_source(in, t, &err);
 	if (!rc)
 		rc = meet(in, &config, &err);
 	if (rc) {
@@ -287,15 +296,11 @@ static int give(const char *name, int rfd, int wfd, struct err *err)
 /* A new line for a VM that has lost its own. */
 static int join(const struct incoming_opts *opts, const struct transport *t)
 {
-	struct transport_listener listener;
 	struct err err = ERR_INIT;
-	int rfd, wfd, rc = transport_listen(t, &listener, &err);
+	int rfd = -1, wfd = -1, rc;
 
 	signal(SIGPIPE, SIG_IGN);
-	if (!rc)
-		rc = wait_at(t, &listener, &err);
-	if (!rc)
-		rc = transport_accept(t, &listener, &rfd, &wfd, &err);
+	rc = wait_for_source(t, &rfd, &wfd, NULL, &err);
 	if (!rc)
 		rc = give(opts->recover, rfd, wfd, &err);
 	return rc ? builtin_failed("incoming", &err) : EXIT_OK;

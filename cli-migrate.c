@@ -228,6 +228,7 @@ const struct verb_spec verb_incoming = {
 		"for any), fd:N (a connected socket), fd:N,M (read from N, write to M) or exec:COMMAND (its stdout and "
 		"stdin). The machine comes with the guest. What this host cannot give it is told, all of it, on both sides "
 		"before any memory is sent.\n\n"
+		"Who connects and is no such source is sent away with a line that says why, and it waits on.\n\n"
 		"Before it reads what the other side sends it gives up all that a VM does not need: files, programs, the "
 		"network, privileges. It stays like that: lkvm snapshot hands such a VM its file, and saves all of it, "
 		"without --base.",

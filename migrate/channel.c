@@ -14,6 +14,7 @@
 #include "util/io.h"
 
 #define NS_PER_S  1000000000ull
+#define NS_PER_MS 1000000ull
 #define LINGER_MS 1000
 #define STEP	  (1u << 20)	  /* memory for a long message grows by so much */
 #define NAP_NS	  (10 * NS_PER_S) /* longer, and the other side takes the line for cut */
@@ -21,7 +22,10 @@
 
 int channel_open(struct channel *ch, int rfd, int wfd, struct err *err)
 {
-	*ch = (struct channel){.rfd = rfd, .wfd = wfd};
+	*ch = (struct channel){.rfd = rfd,
+			       .wfd = wfd,
+			       .stall_ms = CHANNEL_STALL_MS,
+			       .alive_max_ms = CHANNEL_ALIVE_MAX_MS};
 	wbuf_init(&ch->out, STREAM_HEADER + SNAP_MAX_STATE + STREAM_CHECKSUM);
 	wbuf_init(&ch->in, STREAM_HEADER + SNAP_MAX_STATE + STREAM_CHECKSUM);
 	ch->cancelled = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -106,6 +110,46 @@ static int send_all(struct channel *ch, const uint8_t *at, size_t len, int ms, b
 	return 0;
 }
 
+struct wbuf *channel_begin(struct channel *ch, enum stream_type type)
+{
+	ch->out.len = 0;
+	ch->out.error = 0;
+	stream_begin(&ch->out, type, ch->out_number);
+	return &ch->out;
+}
+
+/* What was begun and ended. */
+static int send_message(struct channel *ch, int ms, bool even_cancelled)
+{
+	int rc = send_all(ch, ch->out.data, ch->out.len, ms, even_cancelled);
+
+	/* One of which nothing went out was none. */
+	if (!rc) {
+		ch->out_number++;
+		ch->sent_bytes += ch->out.len;
+		ch->said_ns = clock_now_ns();
+	}
+	return rc;
+}
+
+/* One that has closed the line may have said why before: that is read first. */
+static int say_alive(struct channel *ch)
+{
+	int rc;
+
+	if (!ch->tells || clock_now_ns() < ch->said_ns + CHANNEL_ALIVE_MS * NS_PER_MS)
+		return 0;
+	stream_end(channel_begin(ch, STREAM_ALIVE), 0);
+	rc = ch->out.error ? ch->out.error : send_message(ch, 0, true);
+	/* Where there is no room the other side has enough of these to read. */
+	if (rc == -ETIMEDOUT && !ch->torn)
+		return 0;
+	if (rc != -EPIPE && rc != -ECONNRESET)
+		return rc;
+	ch->tells = false;
+	return 0;
+}
+
 static int receive_all(struct channel *ch, uint8_t *at, size_t len, int ms)
 {
 	while (len) {
@@ -122,7 +166,11 @@ static int receive_all(struct channel *ch, uint8_t *at, size_t len, int ms)
 		if (n > 0) {
 			at += n;
 			len -= (size_t)n;
+			__atomic_fetch_add(&ch->received_bytes, (uint64_t)n, __ATOMIC_RELAXED);
+			rc = say_alive(ch);
 		}
+		if (rc)
+			return rc;
 	}
 	return 0;
 }
@@ -173,6 +221,7 @@ int channel_hello(struct channel *ch, struct err *err)
 	rc = ch->out.error;
 	if (!rc)
 		rc = send_all(ch, ch->out.data, ch->out.len, CHANNEL_STALL_MS, false);
+	ch->said_ns = clock_now_ns();
 	if (!rc)
 		rc = receive_all(ch, bytes, sizeof(bytes), CHANNEL_STALL_MS);
 	return rc ? explain(rc, err) : stream_hello_decode(bytes, &version, err);
@@ -181,13 +230,6 @@ int channel_hello(struct channel *ch, struct err *err)
 int channel_send_bytes(struct channel *ch, const void *bytes, size_t len, struct err *err)
 {
 	int rc = send_all(ch, bytes, len, CHANNEL_STALL_MS, false);
-
-	return rc ? explain(rc, err) : 0;
-}
-
-int channel_receive_bytes(struct channel *ch, void *bytes, size_t len, int ms, struct err *err)
-{
-	int rc = receive_all(ch, bytes, len, ms);
 
 	return rc ? explain(rc, err) : 0;
 }
@@ -203,14 +245,6 @@ int channel_follow(struct channel *ch, const struct channel *other, struct err *
 	return 0;
 }
 
-struct wbuf *channel_begin(struct channel *ch, enum stream_type type)
-{
-	ch->out.len = 0;
-	ch->out.error = 0;
-	stream_begin(&ch->out, type, ch->out_number);
-	return &ch->out;
-}
-
 int channel_send(struct channel *ch, struct err *err)
 {
 	int rc;
@@ -219,12 +253,16 @@ int channel_send(struct channel *ch, struct err *err)
 	rc = ch->out.error;
 	if (rc)
 		return err_sys(err, rc, "a message");
-	ch->out_number++;
-	rc = send_all(ch, ch->out.data, ch->out.len, CHANNEL_STALL_MS, false);
-	if (!rc) {
-		ch->sent_bytes += ch->out.len;
+	rc = send_message(ch, CHANNEL_STALL_MS, false);
+	if (!rc)
 		rc = keep_rate(ch, ch->out.len);
-	}
+	return rc ? explain(rc, err) : 0;
+}
+
+int channel_alive(struct channel *ch, struct err *err)
+{
+	int rc = say_alive(ch);
+
 	return rc ? explain(rc, err) : 0;
 }
 
@@ -338,12 +376,13 @@ void channel_farewell(struct channel *ch, enum stream_type type)
 
 bool channel_last_words(struct channel *ch, struct err *why)
 {
+	uint64_t until = clock_now_ns() + 3 * LINGER_MS * NS_PER_MS;
 	struct err ignored = ERR_INIT;
 	struct rbuf payload;
 	uint32_t type;
 
-	/* Some answers may be on their way before it. */
-	for (unsigned int i = 0; i < 3; i++) {
+	/* Some answers, and signs of life, may be on their way before it. */
+	while (clock_now_ns() < until) {
 		if (receive(ch, &type, &payload, LINGER_MS, &ignored))
 			return false;
 		if (type == STREAM_ABORT)

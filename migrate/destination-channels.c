@@ -12,9 +12,11 @@
 #include <unistd.h>
 
 #include "migrate/destination-job.h"
+#include "migrate/transport.h"
+#include "util/clock.h"
 #include "vm/fault.h"
 
-#define ATTACH_MS 10000
+#define LOOK_MS	  10 /* at least so often, at those who came in and said nothing yet */
 #define STRANGERS 16 /* that come in between, at most */
 
 struct lane {
@@ -33,8 +35,8 @@ void channels_close_door(struct destination *d)
 	d->door = -1;
 }
 
-/* The next connection, or a negative errno. */
-static int let_in(struct destination *d, struct err *err)
+/* The next connection, which the door has, or -1. */
+static int let_in(struct destination *d)
 {
 	union {
 		struct cmsghdr align;
@@ -47,52 +49,47 @@ static int let_in(struct destination *d, struct err *err)
 			     .msg_control = &control,
 			     .msg_controllen = sizeof(control)};
 	struct cmsghdr *head;
-	/* Until all are there the source says nothing over the first one but that it gives up. */
-	int ready = channel_poll(&d->ch, true, &d->door, 1, CHANNEL_STALL_MS, err), fd;
+	int fd;
 
-	if (ready <= 0)
-		return ready ? ready
-			     : err_set(err, -ETIMEDOUT, "the further connections do not come");
-	if (!(ready & 1))
-		return err_set(err, -ECONNRESET,
-			       "the source did not wait for the further connections");
 	if (recvmsg(d->door, &msg, MSG_CMSG_CLOEXEC) <= 0)
-		return err_set(err, -ECONNRESET, "the further connections do not come");
+		return -1;
 	head = CMSG_FIRSTHDR(&msg);
 	if (!head || head->cmsg_type != SCM_RIGHTS || head->cmsg_len != CMSG_LEN(sizeof(int)))
-		return err_set(err, -EBADMSG, "the further connections do not come");
+		return -1;
 	memcpy(&fd, CMSG_DATA(head), sizeof(fd));
 	return fd;
 }
 
-/* What has come in becomes one of ours, or is closed: -EACCES. */
+/* Who has said enough becomes one of ours: 0; or is sent away: -EACCES. -EAGAIN: has not. */
 static int attach(struct destination *d, int fd, const uint8_t id[16], struct err *err)
 {
 	uint8_t bytes[STREAM_ATTACH];
-	struct channel ch;
-	unsigned int number;
+	unsigned int number = 0;
 	struct lane *lane;
-	int rc = channel_open(&ch, fd, fd, err);
+	ssize_t n = recv(fd, bytes, sizeof(bytes), MSG_PEEK | MSG_DONTWAIT);
+	int rc;
 
+	if (n < 0 && errno == EAGAIN)
+		return -EAGAIN;
+	if (n <= 0)
+		return err_set(err, -ECONNRESET, "one has closed the line");
+	if (n < (ssize_t)sizeof(bytes))
+		return -EAGAIN;
+	(void)recv(fd, bytes, sizeof(bytes), 0);
+	rc = stream_attach_decode(bytes, d->n_lanes + 1, id, &number, err);
 	if (rc)
 		return rc;
-	rc = channel_follow(&ch, &d->ch, err);
-	if (!rc)
-		rc = channel_receive_bytes(&ch, bytes, sizeof(bytes), ATTACH_MS, err);
-	if (!rc)
-		rc = stream_attach_decode(bytes, d->n_lanes + 1, id, &number, err);
-	if (!rc && d->lanes[number - 1].open)
-		rc = err_set(err, -EACCES, "connection %u comes for the second time", number);
-	if (rc) {
-		channel_close(&ch);
-		return rc == -ECANCELED ? rc : -EACCES;
-	}
 	lane = &d->lanes[number - 1];
-	ch.page_size = d->ch.page_size;
-	lane->d = d;
-	lane->ch = ch;
+	if (lane->open)
+		return err_set(err, -EACCES, "connection %u comes for the second time", number);
+	rc = channel_open(&lane->ch, fd, fd, err);
+	if (rc)
+		return rc;
 	lane->open = true;
-	return ram_receiver_open(&d->vm->mem, &d->geometry, &lane->receiver, err);
+	lane->d = d;
+	lane->ch.page_size = d->ch.page_size;
+	rc = channel_follow(&lane->ch, &d->ch, err);
+	return rc ? rc : ram_receiver_open(&d->vm->mem, &d->geometry, &lane->receiver, err);
 }
 
 static int receive(struct lane *lane, struct err *err)
@@ -146,25 +143,73 @@ static void *lane_main(void *arg)
 	return NULL;
 }
 
+/* Those that have come in and not yet said who they are. Nobody waits for one of them in front of another. */
+struct hall {
+	int fd[TRANSPORT_VISITORS]; /* the door has no more of them */
+	unsigned int n, strangers;
+};
+
+static int look_around(struct destination *d, struct hall *hall, const uint8_t id[16],
+		       unsigned int *have, struct err *err)
+{
+	unsigned int kept = 0;
+	int rc = 0;
+
+	for (unsigned int i = 0; i < hall->n; i++) {
+		struct err why = ERR_INIT;
+		int now = rc ? -EAGAIN : attach(d, hall->fd[i], id, &why);
+
+		if (now == -EAGAIN) {
+			hall->fd[kept++] = hall->fd[i];
+		} else if (!now) {
+			(*have)++;
+		} else if (now == -ECONNRESET) {
+			close(hall->fd[i]);
+		} else if (now == -EACCES) {
+			close(hall->fd[i]);
+			log_line(&d->vm->log, LOG_WARNING, "migration: sent away: %s", why.msg);
+			if (++hall->strangers > STRANGERS)
+				rc = err_set(err, -EACCES, "%s", why.msg);
+		} else { /* it is a lane's already, or was closed */
+			rc = err_set(err, now, "%s", why.msg);
+		}
+	}
+	hall->n = kept;
+	return rc;
+}
+
 static int collect(struct destination *d, const uint8_t id[16], struct err *err)
 {
-	unsigned int have = 0, strangers = 0;
+	uint64_t until = clock_now_ns() + CHANNEL_STALL_MS * 1000000ull;
+	struct hall hall = {.n = 0};
+	unsigned int have = 0;
+	int rc = 0;
 
-	while (have < d->n_lanes) {
-		struct err why = ERR_INIT;
-		int fd = let_in(d, err), rc = fd < 0 ? fd : attach(d, fd, id, &why);
+	while (!rc && have < d->n_lanes) {
+		/* Until all are there the source says nothing over the first one but that it gives up. */
+		int ready = channel_poll(&d->ch, true, &d->door, 1, LOOK_MS, err), fd;
 
-		if (!rc) {
-			have++;
-			continue;
+		if (ready < 0)
+			rc = ready;
+		else if (ready & CHANNEL_LINE)
+			rc = err_set(err, -ECONNRESET,
+				     "the source did not wait for the further connections");
+		else if (clock_now_ns() >= until)
+			rc = err_set(err, -ETIMEDOUT, "the further connections do not come");
+		else if (ready & 1 && hall.n < TRANSPORT_VISITORS) {
+			fd = let_in(d);
+			if (fd < 0)
+				channels_close_door(
+					d); /* nobody more: those who are here may be all */
+			else
+				hall.fd[hall.n++] = fd;
 		}
-		if (fd < 0)
-			return fd;
-		if (rc != -EACCES || ++strangers > STRANGERS)
-			return err_set(err, rc, "%s", why.msg);
-		log_line(&d->vm->log, LOG_WARNING, "migration: sent away: %s", why.msg);
+		if (!rc)
+			rc = look_around(d, &hall, id, &have, err);
 	}
-	return 0;
+	for (unsigned int i = 0; i < hall.n; i++)
+		close(hall.fd[i]);
+	return rc;
 }
 
 int channels_attach(struct destination *d, struct rbuf *payload, struct err *err)
@@ -205,22 +250,76 @@ static bool all_at(const struct destination *d, uint32_t round)
 	return true;
 }
 
-int channels_wait(struct destination *d, uint32_t round, struct err *err)
+/* Bytes that came in over all of them. */
+static uint64_t received(const struct destination *d)
+{
+	uint64_t sum = 0;
+
+	for (unsigned int i = 0; i < d->n_lanes; i++)
+		sum += __atomic_load_n(&d->lanes[i].ch.received_bytes, __ATOMIC_RELAXED);
+	return sum;
+}
+
+/* Whether they bring anything, for whoever waits: the source is told that, and @still_ns is when they last did. */
+struct progress {
+	uint64_t got, still_ns;
+};
+
+static int progress(struct destination *d, struct progress *p, struct err *err)
+{
+	uint64_t got = received(d), now = clock_now_ns();
+
+	if (got != p->got) {
+		*p = (struct progress){.got = got, .still_ns = now};
+		return channel_alive(&d->ch, err);
+	}
+	if (now - p->still_ns < CHANNEL_STALL_MS * 1000000ull)
+		return 0;
+	return err_set(err, -ETIMEDOUT, "the line stood still for %d s", CHANNEL_STALL_MS / 1000);
+}
+
+int channels_listen(struct destination *d, struct err *err)
+{
+	struct progress p = {.got = received(d), .still_ns = clock_now_ns()};
+	int ready = 0, rc = 0;
+
+	while (d->n_lanes && !rc && !ready) {
+		ready = channel_poll(&d->ch, true, NULL, 0, CHANNEL_ALIVE_MS, err);
+		rc = ready < 0 ? ready : ready ? 0 : progress(d, &p, err);
+	}
+	return rc;
+}
+
+/* With d->lock held: true when all are there, or no more will come. */
+static bool wait_a_while(struct destination *d, uint32_t round)
 {
 	struct timespec until;
 	int rc = 0;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += CHANNEL_STALL_MS / 1000;
-	pthread_mutex_lock(&d->lock);
+	until.tv_sec += CHANNEL_ALIVE_MS / 1000;
 	while (!rc && !all_at(d, round) && !d->lane_rc && !d->leaving)
-		rc = -pthread_cond_clockwait(&d->answered, &d->lock, CLOCK_MONOTONIC, &until);
-	if (d->leaving)
-		rc = err_set(err, -ECANCELED, "the destination was stopped");
-	else if (rc && !d->lane_rc)
-		err_set(err, rc, "a line stood still for %d s", CHANNEL_STALL_MS / 1000);
-	pthread_mutex_unlock(&d->lock);
-	return channels_broken(d, err) ? d->lane_rc : rc;
+		rc = pthread_cond_clockwait(&d->answered, &d->lock, CLOCK_MONOTONIC, &until);
+	return all_at(d, round) || d->lane_rc || d->leaving;
+}
+
+int channels_wait(struct destination *d, uint32_t round, struct err *err)
+{
+	struct progress p = {.got = received(d), .still_ns = clock_now_ns()};
+	bool there = false, ends = false;
+	int rc = 0;
+
+	while (!rc && !there) {
+		pthread_mutex_lock(&d->lock);
+		there = wait_a_while(d, round);
+		ends = d->leaving;
+		pthread_mutex_unlock(&d->lock);
+		if (!there)
+			rc = progress(d, &p, err);
+	}
+	if (channels_broken(d, err))
+		return -EIO;
+	return ends ? err_set(err, -ECANCELED, "the destination was stopped") : rc;
 }
 
 bool channels_broken(struct destination *d, struct err *err)

@@ -429,6 +429,7 @@ static int join(struct destination *d, struct err *err)
 		return rc;
 	}
 	destination_happened(d, COURSE_JOINED);
+	d->ch.tells = true;
 	for (unsigned int i = 0; i < l->n_asked && !rc; i += STREAM_REQUEST_PAGES) {
 		unsigned int n = l->n_asked - i;
 

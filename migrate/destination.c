@@ -92,6 +92,7 @@ int destination_meet(struct destination *d, int kvm_fd, struct vm_config *config
 
 	if (rc)
 		return rc;
+	d->ch.tells = true;
 	destination_happened(d, COURSE_HELLO);
 	rc = channel_receive(&d->ch, &type, &payload, err);
 	if (!rc && type == STREAM_ABORT) {
@@ -287,6 +288,8 @@ int destination_next_message(struct destination *d, struct err *err)
 	uint32_t type;
 	int rc = late_is_on(d) ? late_wait(d, true, false, err) : 0;
 
+	if (!rc)
+		rc = channels_listen(d, err);
 	if (!rc)
 		rc = channel_receive(&d->ch, &type, &payload, err);
 	if (!rc && type == STREAM_ABORT) {

@@ -64,7 +64,7 @@ static int announce(struct source_job *job, const uint8_t id[16], struct err *er
 		wbuf_release(&out);
 	}
 	if (!rc)
-		rc = source_expect(job, STREAM_ATTACHED, &payload, err);
+		rc = source_serve(job, STREAM_ATTACHED, false, &payload, err);
 	return rc ? rc : stream_nothing_decode(&payload, err);
 }
 

@@ -52,7 +52,7 @@ static int copy_round(struct source_job *job, uint32_t round, uint64_t *took_ns,
 		rc = channel_send(&job->ch, err);
 	}
 	if (!rc)
-		rc = source_expect(job, STREAM_SEEN, &payload, err);
+		rc = source_serve(job, STREAM_SEEN, false, &payload, err);
 	if (!rc)
 		rc = stream_u32_decode(&payload, &seen, err);
 	if (!rc && seen != round)

@@ -82,22 +82,19 @@ static int serve_one(struct source_job *job, struct err *err)
 	return ram_sender_late(job->sender, page / 64, mask, err);
 }
 
-static int take_message(struct source_job *job, enum stream_type until, bool *done,
+/* @until: the message that is waited for; then @type is that. */
+static int take_message(struct source_job *job, enum stream_type until, uint32_t *type,
 			struct rbuf *payload, struct err *err)
 {
-	uint32_t type;
-	int rc = channel_receive(&job->ch, &type, payload, err);
+	int rc = channel_receive(&job->ch, type, payload, err);
 
-	if (rc)
+	if (rc || *type == STREAM_ALIVE || *type == (uint32_t)until)
 		return rc;
-	if (type == STREAM_ABORT)
+	if (*type == STREAM_ABORT)
 		return source_aborted(job, payload, err);
-	*done = type == until;
-	if (*done)
-		return 0;
-	if (type != STREAM_REQUEST || course_source_next(job->course, type) != job->course)
+	if (*type != STREAM_REQUEST || course_source_next(job->course, *type) != job->course)
 		return err_set(err, -EPROTO, "the destination said %s where %s was due",
-			       stream_type_name(type), stream_type_name(until));
+			       stream_type_name(*type), stream_type_name(until));
 	return take_request(job, payload, err);
 }
 
@@ -119,39 +116,75 @@ static int hold_back(const struct source_job *job, uint64_t since_ns, uint64_t s
 	return due > now ? (int)((due - now) / NS_PER_MS) + 1 : 0;
 }
 
+/* What went over the line last, and what of it was more than a sign of life. */
+struct heard {
+	uint64_t any_ns, more_ns;
+};
+
+/* How long there may still come nothing, in ms; -ETIMEDOUT: no longer. */
+static int check_stall(const struct channel *ch, const struct heard *heard, enum stream_type until,
+		       struct err *err)
+{
+	uint64_t now = clock_now_ns(), still_ms = (now - heard->any_ns) / NS_PER_MS;
+
+	if (still_ms >= ch->stall_ms)
+		return err_set(err, -ETIMEDOUT, "the line stood still for %u s",
+			       ch->stall_ms / 1000);
+	if (now - heard->more_ns >= ch->alive_max_ms * NS_PER_MS)
+		return err_set(err, -ETIMEDOUT,
+			       "the destination lives, but did not say %s for %u min",
+			       stream_type_name(until), ch->alive_max_ms / 60000);
+	return (int)(ch->stall_ms - still_ms);
+}
+
+static int serve(struct source_job *job, enum stream_type until, bool more, uint32_t *type,
+		 struct rbuf *payload, struct heard *heard, int ms, struct err *err)
+{
+	int ready = channel_poll(&job->ch, true, NULL, 0, ms, err), rc = 0;
+	uint64_t word;
+
+	if (ready < 0)
+		return ready;
+	if (ready)
+		rc = take_message(job, until, type, payload, err);
+	else if (job->n_asked)
+		rc = serve_one(job, err);
+	else if (more && !ms && late_map_next(&job->late, &word))
+		rc = ram_sender_late(job->sender, word, ~0ull, err);
+	else
+		return 0;
+	/* COMMIT is short, and nothing is under way in front of it: who has it answers. */
+	if (ready && *type == STREAM_ALIVE && until == STREAM_RUNNING)
+		return rc;
+	heard->any_ns = clock_now_ns();
+	if (!ready || *type != STREAM_ALIVE)
+		heard->more_ns = heard->any_ns;
+	return rc;
+}
+
 int source_serve(struct source_job *job, enum stream_type until, bool all, struct rbuf *payload,
 		 struct err *err)
 {
-	uint64_t since = clock_now_ns(), sent = job->ch.sent_bytes, heard = since, word;
+	uint64_t since = clock_now_ns(), sent = job->ch.sent_bytes;
+	struct heard heard = {since, since};
+	uint32_t type = 0;
 	int few = UNSENT, rc = 0;
-	bool done = false;
 
 	/* What a page that is asked for has in front of it. Nothing but TCP knows that, or needs it. */
 	if (all)
 		(void)setsockopt(job->ch.wfd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &few, sizeof(few));
 
-	while (!rc && !done) {
+	while (!rc && type != (uint32_t)until) {
 		bool more = all && job->late.left;
-		int ms = job->n_asked ? 0
-			 : more	      ? hold_back(job, since, sent, heard)
-				      : CHANNEL_STALL_MS;
-		int ready = channel_poll(&job->ch, true, NULL, 0, ms, err);
+		int ms = check_stall(&job->ch, &heard, until, err);
 
-		if (ready < 0)
-			return ready;
-		if (ready) {
-			rc = take_message(job, until, &done, payload, err);
-			heard = clock_now_ns();
-		} else if (job->n_asked) {
-			rc = serve_one(job, err);
-			heard = clock_now_ns();
-		} else if (more && !ms && late_map_next(&job->late, &word)) {
-			rc = ram_sender_late(job->sender, word, ~0ull, err);
-			heard = clock_now_ns();
-		} else if (clock_now_ns() - heard >= CHANNEL_STALL_MS * NS_PER_MS) {
-			rc = err_set(err, -ETIMEDOUT, "the line stood still for %d s",
-				     CHANNEL_STALL_MS / 1000);
-		}
+		if (ms < 0)
+			return ms;
+		if (job->n_asked)
+			ms = 0;
+		else if (more)
+			ms = hold_back(job, since, sent, heard.any_ns);
+		rc = serve(job, until, more, &type, payload, &heard, ms, err);
 	}
 	return rc;
 }

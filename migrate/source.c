@@ -174,23 +174,6 @@ int source_aborted(struct source_job *job, struct rbuf *payload, struct err *err
 	return err_set(err, -EREMOTEIO, "the destination: %s", why.msg);
 }
 
-/* The next message must be @type. What else comes is ABORT, or nonsense. */
-int source_expect(struct source_job *job, enum stream_type type, struct rbuf *payload,
-		  struct err *err)
-{
-	uint32_t got;
-	int rc = channel_receive(&job->ch, &got, payload, err);
-
-	if (rc)
-		return rc;
-	if (got == STREAM_ABORT)
-		return source_aborted(job, payload, err);
-	if (got != type)
-		return err_set(err, -EPROTO, "the destination said %s where %s was due",
-			       stream_type_name(got), stream_type_name(type));
-	return 0;
-}
-
 static int introduce(struct source_job *job, struct err *err)
 {
 	struct mem *mem = &job->vm->mem;
@@ -215,7 +198,7 @@ static int introduce(struct source_job *job, struct err *err)
 	if (rc)
 		return rc;
 	source_happened(job, COURSE_HELLO);
-	rc = source_expect(job, STREAM_ACCEPT, &payload, err);
+	rc = source_serve(job, STREAM_ACCEPT, false, &payload, err);
 	if (!rc)
 		rc = stream_nothing_decode(&payload, err);
 	if (!rc)

@@ -9,13 +9,10 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "migrate/transport.h"
 #include "util/confine.h"
-
-#define VISITORS_MAX 64
 
 static int pass_on(int to, int fd)
 {
@@ -38,65 +35,81 @@ static int pass_on(int to, int fd)
 	return sendmsg(to, &msg, MSG_NOSIGNAL) == 1 ? 0 : -errno;
 }
 
-static _Noreturn void door_main(struct transport *t, struct transport_listener *l, int vm)
+static _Noreturn void door_main(struct transport *t, struct transport_listener *l,
+				struct transport_hall *hall, int vm)
 {
-	const int keep[] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, l->fd, vm};
+	int keep[5 + TRANSPORT_VISITORS] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, l->fd, vm};
+	struct transport_visitor v;
 	struct err err = ERR_INIT;
+	unsigned int had = 0;
+	sigset_t none;
 
 	prctl(PR_SET_NAME, "lkvm-door");
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	/* What the terminal sends is for the destination, with which we end. */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	t->no_wait = true;
-	l->more = true;
-	if (confine_descriptors(keep, sizeof(keep) / sizeof(keep[0]), &err))
+	for (unsigned int i = 0; i < hall->n; i++)
+		keep[5 + i] = hall->v[i].fd;
+	if (confine_descriptors(keep, 5 + hall->n, &err))
 		_exit(1);
-	for (unsigned int i = 0; i < VISITORS_MAX; i++) {
+	for (; had < hall->n; had++) {
+		if (pass_on(vm, hall->v[had].fd))
+			_exit(1);
+		close(hall->v[had].fd);
+	}
+	while (had < TRANSPORT_VISITORS) {
 		struct pollfd p[2] = {{.fd = l->fd, .events = POLLIN},
 				      {.fd = vm, .events = POLLIN}};
-		int fd, other;
+		int rc;
 
 		while (poll(p, 2, -1) < 0 && errno == EINTR)
 			;
-		if (p[1].revents || transport_accept(t, l, &fd, &other, &err))
+		if (p[1].revents)
 			break;
-		if (pass_on(vm, fd))
+		rc = transport_enter(t, l, &v, &err);
+		if (rc == -EAGAIN)
+			continue;
+		if (rc)
 			break;
-		close(fd);
+		if (v.status >= 0)
+			close(v.status); /* the destination sees a line that ends */
+		had++;
+		if (pass_on(vm, v.fd))
+			break;
+		close(v.fd);
 	}
 	transport_stop_listening(t, l);
 	_exit(0);
 }
 
-int transport_door(const struct transport *t, struct transport_listener *l, int *door,
-		   struct err *err)
+int transport_door(const struct transport *t, struct transport_listener *l,
+		   struct transport_hall *hall, int *door, struct err *err)
 {
 	struct transport ours = *t;
-	int ends[2];
-	pid_t child;
+	int ends[2], rc;
 
 	*door = -1;
 	if (l->fd < 0)
 		return 0;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
-		return err_sys(err, -errno, "socketpair");
-	child = fork();
-	if (child == 0) {
-		/* Nobody waits for it to end: its parent is to be init. */
-		if (fork() == 0) {
-			close(ends[0]);
-			door_main(&ours, l, ends[1]);
-		}
-		_exit(0);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
+		rc = -errno;
+		transport_hall_close(hall);
+		return err_sys(err, rc, "socketpair");
+	}
+	rc = transport_fork_away();
+	if (!rc) {
+		close(ends[0]);
+		door_main(&ours, l, hall, ends[1]);
 	}
 	close(ends[1]);
-	if (child < 0) {
-		int rc = -errno;
-
+	transport_hall_close(hall);
+	if (rc < 0) {
 		close(ends[0]);
 		return err_sys(err, rc, "cannot start a process");
 	}
-	waitpid(child, NULL, 0);
 	close(l->fd); /* it is the door's now, and the socket's name too */
 	l->fd = -1;
 	*door = ends[0];

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "migrate/transport.h"
@@ -63,8 +62,7 @@ static _Noreturn void run(const char *program, const char *file, bool server, in
 	_exit(127);
 }
 
-/* What lkvm-tls says of the handshake. */
-static int hear(int status, struct err *err)
+int transport_tls_hear(int status, struct err *err)
 {
 	char line[sizeof(err->msg)];
 	size_t len = 0;
@@ -76,52 +74,59 @@ static int hear(int status, struct err *err)
 			len += (size_t)n;
 	} while ((n > 0 && len < sizeof(line) - 1 && line[len - 1] != '\n') ||
 		 (n < 0 && errno == EINTR));
+	close(status);
 	while (len && line[len - 1] == '\n')
 		len--;
 	line[len] = '\0';
 	if (!strcmp(line, "ok"))
 		return 0;
-	return err_set(err, -EREMOTEIO, "%s", len ? line : PROGRAM " has ended too early");
+	/* Of the other side it speaks with this word in front. */
+	return err_set(err, strncmp(line, "TLS: ", 5) ? -EIO : -EREMOTEIO, "%s",
+		       len ? line : PROGRAM " has ended too early");
+}
+
+int transport_tls_start(const struct transport *t, bool server, int *fd, int *status,
+			struct err *err)
+{
+	char program[PATH_MAX];
+	int ends[2] = {-1, -1}, pipes[2] = {-1, -1}, rc = find_program(program, err);
+
+	if (!rc && (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0 ||
+		    pipe2(pipes, O_CLOEXEC) < 0))
+		rc = err_sys(err, -errno, "cannot start " PROGRAM);
+	if (!rc) {
+		rc = transport_fork_away();
+		if (!rc)
+			run(program, t->tls_psk, server, ends[1], pipes[1], *fd);
+		rc = rc < 0 ? err_sys(err, rc, "cannot start " PROGRAM) : 0;
+	}
+	close(*fd);
+	for (unsigned int i = rc ? 0 : 1; i < 2; i++) {
+		if (ends[i] >= 0)
+			close(ends[i]);
+		if (pipes[i] >= 0)
+			close(pipes[i]);
+	}
+	*fd = rc ? -1 : ends[0];
+	*status = rc ? -1 : pipes[0];
+	if (rc)
+		err_prefix(err, "%s", t->rest);
+	return rc;
 }
 
 int transport_tls(const struct transport *t, bool server, int *fd, struct err *err)
 {
-	char program[PATH_MAX];
-	int ends[2] = {-1, -1}, status[2] = {-1, -1}, rc = find_program(program, err);
-	pid_t child;
+	int status, rc = transport_tls_start(t, server, fd, &status, err);
 
-	if (!rc && (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0 ||
-		    pipe2(status, O_CLOEXEC) < 0))
-		rc = err_sys(err, -errno, "cannot start " PROGRAM);
 	if (rc)
-		goto out;
-	child = fork();
-	if (child == 0) {
-		/* Nobody here waits for it to end: its parent is to be init. */
-		if (fork() == 0)
-			run(program, t->tls_psk, server, ends[1], status[1], *fd);
-		_exit(0);
-	}
-	if (child < 0) {
-		rc = err_sys(err, -errno, "cannot start " PROGRAM);
-		goto out;
-	}
-	waitpid(child, NULL, 0);
-	close(status[1]);
-	status[1] = -1;
-	close(ends[1]);
-	ends[1] = -1;
-	rc = t->no_wait ? 0 : hear(status[0], err);
-out:
-	close(*fd);
-	*fd = rc ? -1 : ends[0];
-	for (unsigned int i = 0; i < 2; i++) {
-		if (status[i] >= 0)
-			close(status[i]);
-		if (ends[i] >= 0 && ends[i] != *fd)
-			close(ends[i]);
-	}
-	if (rc)
+		return rc;
+	if (t->no_wait)
+		return close(status), 0;
+	rc = transport_tls_hear(status, err);
+	if (rc) {
+		close(*fd);
+		*fd = -1;
 		err_prefix(err, "%s", t->rest);
+	}
 	return rc;
 }

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,11 +14,13 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "util/opt.h"
 
-#define BACKLOG 16 /* all connections of one migration */
+#define BACKLOG TRANSPORT_VISITORS
+#define NAP_MS	10
 
 union address {
 	struct sockaddr any;
@@ -230,24 +233,44 @@ static _Noreturn void child_main(const struct transport *t, int fd)
 	_exit(127);
 }
 
-/* Our end of the child's stdin and stdout. */
-static int spawn(const struct transport *t, int *fd, pid_t *child, struct err *err)
+int transport_fork_away(void)
 {
-	int ends[2];
+	pid_t child = fork();
+	int status = 0;
+
+	if (child < 0)
+		return -errno;
+	if (child == 0) {
+		child = fork();
+		if (child)
+			_exit(child < 0);
+		return 0;
+	}
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+		;
+	return status ? -EAGAIN : 1;
+}
+
+/* Our end of the child's stdin and stdout. Without @out nobody here waits for it to end. */
+static int spawn(const struct transport *t, int *fd, pid_t *out, struct err *err)
+{
+	pid_t child;
+	int ends[2], rc;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
 		return err_sys(err, -errno, "socketpair");
-	*child = fork();
-	if (*child == 0)
+	child = out ? fork() : transport_fork_away();
+	rc = child < 0 ? (out ? -errno : child) : 0;
+	if (child == 0)
 		child_main(t, ends[1]);
 	close(ends[1]);
-	if (*child < 0) {
-		int rc = -errno;
-
+	if (rc) {
 		close(ends[0]);
 		return err_sys(err, rc, "cannot start %s",
 			       t->kind == TRANSPORT_SSH ? "ssh" : "a shell");
 	}
+	if (out)
+		*out = child;
 	*fd = ends[0];
 	return 0;
 }
@@ -327,12 +350,11 @@ int transport_listen(const struct transport *t, struct transport_listener *l, st
 	int rc;
 
 	l->fd = -1;
-	l->more = false;
 	l->where[0] = '\0';
 	if (t->kind != TRANSPORT_UNIX && t->kind != TRANSPORT_TCP)
 		return 0;
 	len = address(t, &at);
-	l->fd = socket(at.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	l->fd = socket(at.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (l->fd < 0)
 		return err_sys(err, -errno, "%s", t->rest);
 	if (t->kind == TRANSPORT_TCP) {
@@ -379,33 +401,35 @@ void transport_stop_listening(const struct transport *t, struct transport_listen
 	l->fd = -1;
 }
 
-int transport_accept(const struct transport *t, struct transport_listener *l, int *rfd, int *wfd,
-		     struct err *err)
+int transport_take(const struct transport *t, int *rfd, int *wfd, struct err *err)
 {
-	pid_t child;
-	int rc;
-
 	if (t->kind == TRANSPORT_EXEC) {
-		rc = spawn(t, rfd, &child, err);
-		*wfd = *rfd;
+		int rc = spawn(t, rfd, NULL, err);
+
+		if (!rc)
+			*wfd = *rfd;
 		return rc;
 	}
-	if (t->kind == TRANSPORT_FD) {
-		*rfd = take_over(t->rfd);
-		*wfd = t->wfd == t->rfd ? *rfd : take_over(t->wfd);
-		return *rfd < 0 || *wfd < 0 ? err_set(err, -EBADF, "fd:%s: cannot be used", t->rest)
-					    : 0;
+	*rfd = take_over(t->rfd);
+	*wfd = t->wfd == t->rfd ? *rfd : take_over(t->wfd);
+	return *rfd < 0 || *wfd < 0 ? err_set(err, -EBADF, "fd:%s: cannot be used", t->rest) : 0;
+}
+
+int transport_enter(const struct transport *t, struct transport_listener *l,
+		    struct transport_visitor *v, struct err *err)
+{
+	v->status = -1;
+	v->some = false;
+	v->fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
+	if (v->fd < 0 && (errno == EBADF || errno == EINVAL || errno == ENOTSOCK))
+		return err_sys(err, -errno, "%s", l->where);
+	if (v->fd < 0) {
+		/* Too many descriptors, no memory: the next time it may go well. */
+		if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
+			(void)poll(NULL, 0, NAP_MS);
+		return -EAGAIN;
 	}
-	do {
-		*rfd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
-	} while (*rfd < 0 && (errno == EINTR || errno == ECONNABORTED));
-	rc = *rfd < 0 ? err_sys(err, -errno, "%s", l->where) : 0;
-	if (!l->more)
-		transport_stop_listening(t, l);
-	if (!rc && t->kind == TRANSPORT_TCP)
-		no_delay(*rfd);
-	if (!rc && t->tls_psk)
-		rc = transport_tls(t, true, rfd, err);
-	*wfd = *rfd;
-	return rc;
+	if (t->kind == TRANSPORT_TCP)
+		no_delay(v->fd);
+	return t->tls_psk ? transport_tls_start(t, true, &v->fd, &v->status, err) : 0;
 }

@@ -16,10 +16,10 @@
 
 const char *stream_type_name(uint32_t type)
 {
-	static const char *const names[] = {"offer",  "accept",	  "pages",   "round",	 "seen",
-					    "paused", "state",	  "loaded",  "commit",	 "running",
-					    "abort",  "missing",  "request", "complete", "rejoin",
-					    "joined", "channels", "attached"};
+	static const char *const names[] = {"offer",  "accept",	  "pages",    "round",	  "seen",
+					    "paused", "state",	  "loaded",   "commit",	  "running",
+					    "abort",  "missing",  "request",  "complete", "rejoin",
+					    "joined", "channels", "attached", "alive"};
 
 	return type >= STREAM_OFFER && type < STREAM_TYPES_END ? names[type - STREAM_OFFER]
 							       : "unknown";
@@ -33,19 +33,29 @@ void stream_hello_encode(struct wbuf *out)
 	wbuf_u32(out, 0);
 }
 
+int stream_hello_begin_check(const uint8_t *bytes, size_t len, struct err *err)
+{
+	/* A first record of TLS. */
+	if (len >= 2 && bytes[0] == 0x16 && bytes[1] == 3)
+		return err_set(err, -EPROTO,
+			       "the other side speaks TLS: --tls-psk is for both sides");
+	if (memcmp(bytes, MAGIC, len < 8 ? len : 8))
+		return err_set(err, -EPROTO, "the other side is no migration of lkvm");
+	return 0;
+}
+
 int stream_hello_decode(const uint8_t bytes[STREAM_HELLO], uint16_t *version, struct err *err)
 {
 	uint16_t oldest, newest;
 	struct rbuf in;
+	int rc = stream_hello_begin_check(bytes, STREAM_HELLO, err);
 
+	if (rc)
+		return rc;
 	rbuf_init(&in, bytes + 8, STREAM_HELLO - 8);
 	oldest = rbuf_u16(&in);
 	newest = rbuf_u16(&in);
-	/* A first record of TLS. */
-	if (bytes[0] == 0x16 && bytes[1] == 3)
-		return err_set(err, -EPROTO,
-			       "the other side speaks TLS: --tls-psk is for both sides");
-	if (memcmp(bytes, MAGIC, 8) || oldest > newest || rbuf_u32(&in))
+	if (oldest > newest || rbuf_u32(&in))
 		return err_set(err, -EPROTO, "the other side is no migration of lkvm");
 	if (oldest > STREAM_VERSION || newest < STREAM_VERSION)
 		return err_set(err, -EPROTONOSUPPORT,

@@ -2,7 +2,8 @@
 /*
  * lkvm-tls client|server FILE: TLS 1.3 with a pre-shared key, for lkvm, which starts it. FILE: tls/psk.h.
  *   0  a socket, plain      3  a connected socket, TLS
- *   1  a pipe: "ok" when the two sides know each other, or else one line that says why not
+ *   1  a pipe: "ok" when the two sides know each other, or else one line that says why not: with "TLS: " in front if that is the
+ *      other side's doing
  * A program of its own, so that keys and TLS are not in the process of a VM.
  */
 #include <errno.h>
@@ -19,13 +20,14 @@
 
 #include "tls/psk.h"
 #include "tls/relay.h"
+#include "util/clock.h"
 #include "util/confine.h"
 #include "util/io.h"
 
-#define PLAIN	 0
-#define STATUS	 1
-#define NET	 3
-#define STALL_MS 30000 /* a handshake stands still no longer */
+#define PLAIN	     0
+#define STATUS	     1
+#define NET	     3
+#define HANDSHAKE_MS 30000
 
 /* Both are of SHA-256, to which a key of such a file belongs (RFC 8446, 4.2.11). */
 #define SUITES "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256"
@@ -132,7 +134,9 @@ static int why_not(const struct side *s, int reason, struct err *err)
 			       s->psks.all[0].identity, s->file);
 	case 0: /* an error of the socket */
 	case SSL_R_UNEXPECTED_EOF_WHILE_READING:
-		return err_set(err, -ECONNRESET, "TLS: the other side has closed the line");
+		/* One that waits without TLS looks at what comes, and says nothing. */
+		return err_set(err, -ECONNRESET, "TLS: the other side has closed the line%s",
+			       s->server ? "" : "; does it wait with --tls-psk?");
 	}
 	text = ERR_reason_error_string(ERR_peek_error());
 	return err_set(err, -EPROTO, "TLS: %s", text ? text : "the line is broken");
@@ -140,9 +144,12 @@ static int why_not(const struct side *s, int reason, struct err *err)
 
 static int handshake(struct side *s, SSL *ssl, struct err *err)
 {
+	const uint64_t until = clock_now_ns() + HANDSHAKE_MS * 1000000ull;
+
 	for (;;) {
 		struct pollfd p = {.fd = NET};
 		int rc = s->server ? SSL_accept(ssl) : SSL_connect(ssl), e;
+		uint64_t now = clock_now_ns(), left = now < until ? until - now : 0;
 
 		if (rc == 1)
 			break;
@@ -150,9 +157,10 @@ static int handshake(struct side *s, SSL *ssl, struct err *err)
 		p.events = e == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT;
 		if (e != SSL_ERROR_WANT_READ && e != SSL_ERROR_WANT_WRITE)
 			return why_not(s, ERR_GET_REASON(ERR_peek_error()), err);
-		if (poll(&p, 1, STALL_MS) == 0)
-			return err_set(err, -ETIMEDOUT, "TLS: the line stood still for %d s",
-				       STALL_MS / 1000);
+		if (!left || poll(&p, 1, (int)(left / 1000000) + 1) == 0)
+			return err_set(err, -ETIMEDOUT,
+				       "TLS: the other side did not finish within %d s",
+				       HANDSHAKE_MS / 1000);
 	}
 	/* By a key, and by no other means there may be. */
 	return SSL_session_reused(ssl)

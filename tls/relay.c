@@ -8,7 +8,8 @@
 #include <sys/socket.h>
 
 #define PIECE	  16384 /* a record of TLS */
-#define LINGER_MS 5000
+#define LINGER_MS 5000	/* for the other side's end, when all was said */
+#define STALL_MS  30000 /* for room for the rest, when nobody here listens any more */
 
 struct way {
 	uint8_t data[PIECE];
@@ -111,10 +112,13 @@ static void give_plain(struct relay *r)
 			return;
 		}
 		r->moved = true;
-		if (n < 0)
-			w->len = 0; /* nobody hears it any more */
-		else
-			w->at += (size_t)n, w->len -= (size_t)n;
+		if (n < 0) { /* nobody hears it any more, nor what else may come */
+			w->len = 0;
+			w->ended = w->passed = true;
+		} else {
+			w->at += (size_t)n;
+			w->len -= (size_t)n;
+		}
 	} else if (w->ended && !w->passed) {
 		shutdown(r->plain, SHUT_WR);
 		w->passed = r->moved = true;
@@ -148,10 +152,12 @@ int relay(SSL *ssl, int net, int plain, struct err *err)
 			return r.up.passed ? 0 : err_set(err, -ECONNRESET, "%s", cut);
 		if (!r.moved) {
 			struct pollfd p[2] = {
-				{.fd = net, .events = r.net_events},
+				{.fd = r.net_events ? net : -1, .events = r.net_events},
 				{.fd = r.plain_events ? plain : -1, .events = r.plain_events}};
 
-			if (poll(p, 2, r.up.passed ? LINGER_MS : -1) == 0)
+			int ms = r.up.passed ? LINGER_MS : r.up.ended ? STALL_MS : -1;
+
+			if (poll(p, 2, ms) == 0)
 				return 0;
 		}
 	}

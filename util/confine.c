@@ -8,6 +8,7 @@
 #include <linux/filter.h>
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -17,12 +18,13 @@
 
 #include "util/confine-filter.h"
 
-#define KEEP_MAX 32
+#define KEEP_MAX 96
 
 /* Of Landlock's rights those that every kernel with it knows; the last two came later. */
 #define FIRST_RIGHTS ((LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1)
 #define REFER	     (1ull << 13)
 #define TRUNCATE     (1ull << 14)
+#define SCOPE_SIGNAL (1ull << 1)
 #define ON_FILES \
 	(LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE)
 
@@ -91,7 +93,11 @@ static int no_new_privileges(struct err *err)
 
 int confine_files(const struct confine_path *paths, size_t n, struct err *err)
 {
-	struct landlock_ruleset_attr attr = {.handled_access_fs = FIRST_RIGHTS};
+	/* As in the headers of a kernel of today: ours may be older. A kernel reads as much of it as it knows. */
+	struct {
+		uint64_t files, network, scoped;
+	} attr = {.files = FIRST_RIGHTS};
+	size_t size = sizeof(attr.files);
 	long version =
 		syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 	int ruleset, rc = 0;
@@ -99,12 +105,14 @@ int confine_files(const struct confine_path *paths, size_t n, struct err *err)
 	if (version < 1)
 		return err_set(err, -EOPNOTSUPP, "this kernel has no Landlock");
 	if (version >= 2)
-		attr.handled_access_fs |= REFER;
+		attr.files |= REFER;
 	if (version >= 3)
-		attr.handled_access_fs |= TRUNCATE;
-	/* Of later versions' structure no more than the first field is meant. */
-	ruleset =
-		(int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr.handled_access_fs), 0);
+		attr.files |= TRUNCATE;
+	if (version >= 6) { /* Linux 6.12: signals go to our own threads and children alone */
+		attr.scoped = SCOPE_SIGNAL;
+		size = sizeof(attr);
+	}
+	ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0);
 	if (ruleset < 0)
 		return err_sys(err, -errno, "Landlock");
 	for (size_t i = 0; i < n && !rc; i++)

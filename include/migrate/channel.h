@@ -15,7 +15,9 @@
 #include "util/buf.h"
 #include "util/err.h"
 
-#define CHANNEL_STALL_MS 30000
+#define CHANNEL_STALL_MS     30000
+#define CHANNEL_ALIVE_MS     5000
+#define CHANNEL_ALIVE_MAX_MS 600000 /* an answer comes no later, however often ALIVE does */
 
 struct channel {
 	int rfd, wfd;  /* ours; one descriptor may be both */
@@ -23,8 +25,15 @@ struct channel {
 	uint32_t out_number, in_number;
 	uint32_t page_size; /* once it is known: bounds what may come */
 	bool torn;	    /* a message was sent in part: nothing can follow it */
-	uint64_t rate;	    /* bytes a second that are sent at most; 0: no limit */
-	uint64_t sent_bytes, rate_since_ns, rate_bytes;
+	/*
+	 * The destination's: ALIVE is sent when bytes come, but nothing else was sent for CHANNEL_ALIVE_MS. What the source has sent
+	 * may be on its way for long, in buffers, while it waits for an answer.
+	 */
+	bool tells;
+	unsigned int stall_ms, alive_max_ms; /* as named above; tests have less time */
+	uint64_t said_ns;		     /* the last message was sent then */
+	uint64_t rate;			     /* bytes a second that are sent at most; 0: no limit */
+	uint64_t sent_bytes, received_bytes, rate_since_ns, rate_bytes;
 	struct wbuf out, in; /* the message being sent, and the last one that came */
 };
 
@@ -43,9 +52,11 @@ struct wbuf *channel_begin(struct channel *ch, enum stream_type type);
 int channel_send(struct channel *ch, struct err *err);
 int channel_send_empty(struct channel *ch, enum stream_type type, struct err *err);
 
-/* Bytes that are no message, in front of all. @ms: how long to wait for one. */
+/* With @tells: ALIVE, if it is due. */
+int channel_alive(struct channel *ch, struct err *err);
+
+/* Bytes that are no message, in front of all. */
 int channel_send_bytes(struct channel *ch, const void *bytes, size_t len, struct err *err);
-int channel_receive_bytes(struct channel *ch, void *bytes, size_t len, int ms, struct err *err);
 
 /* channel_cancel() of @other is one of this too. */
 int channel_follow(struct channel *ch, const struct channel *other, struct err *err);

@@ -76,6 +76,8 @@ int destination_next_message(struct destination *d, struct err *err);
 /* migrate/destination-channels.c: CHANNELS came; until all lanes have come to the end of @round; the error of one, if there is. */
 int channels_attach(struct destination *d, struct rbuf *payload, struct err *err);
 int channels_wait(struct destination *d, uint32_t round, struct err *err);
+/* Until something comes over the first line, as long as the others bring something. */
+int channels_listen(struct destination *d, struct err *err);
 bool channels_broken(struct destination *d, struct err *err);
 void channels_close_door(struct destination *d);
 /* All have ended, or channel_cancel() was called. */

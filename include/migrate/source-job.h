@@ -58,14 +58,10 @@ void source_set_phase(struct source_job *job, enum source_phase phase);
 /* Has the loop's thread do it. -ECANCELED when the loop does not run any more. */
 int source_ask_loop(struct source_job *job, int (*call)(struct source_job *, struct err *),
 		    struct err *err);
-/* The next message must be @type. What else comes is ABORT, or nonsense. */
-int source_expect(struct source_job *job, enum stream_type type, struct rbuf *payload,
-		  struct err *err);
-
 /*
  * Post-copy (migrate/source-late.c). source_late_note(): a pass that notes what to send late, and sends all else.
- * source_serve(): sends what is asked for, and with @all the rest behind it, until the destination says @until; its payload is
- * in @payload.
+ * source_serve(): until the destination says @until, whose payload is in @payload, sends what is asked for, and with @all the rest
+ * behind it. What else comes is ALIVE, ABORT, or nonsense.
  */
 int source_late_open(struct source_job *job, struct err *err);
 int source_late_note(struct source_job *job, bool last, struct err *err);

@@ -4,6 +4,7 @@
 #define LKVM_MIGRATE_TRANSPORT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "util/err.h"
@@ -28,29 +29,65 @@ int transport_parse(const char *text, bool incoming, bool insecure, struct trans
 int transport_use_tls(struct transport *t, const char *text, const char *file, struct err *err);
 /* Of the connection *@fd, which it takes, the plain end; when the two sides know each other. *@fd is -1 on error. */
 int transport_tls(const struct transport *t, bool server, int *fd, struct err *err);
+/*
+ * The same in two steps: @status can be read when it is known whether they do, which transport_tls_hear() tells, and closes it.
+ * -EREMOTEIO: it is the other side's fault, or nobody's. Who does not care closes it.
+ */
+int transport_tls_start(const struct transport *t, bool server, int *fd, int *status,
+			struct err *err);
+int transport_tls_hear(int status, struct err *err);
+
+/* fork() for what nobody here will wait for: its parent is to be init. 0 there, 1 here, or a negative errno. */
+int transport_fork_away(void);
 
 /* A connected stream socket in *@fd; *@child is the process at its other end, or 0. */
 int transport_connect(const struct transport *t, int *fd, pid_t *child, struct err *err);
 
 /*
  * The side that waits. After transport_listen() somebody can connect; what others have to call it is in @where (for tcp
- * with the port that was found). fd and exec need no listening. transport_accept() takes one connection, and no second.
+ * with the port that was found). fd and exec need no listening: their line is there, and transport_take() takes it.
  */
 struct transport_listener {
-	int fd;	   /* or -1 */
-	bool more; /* transport_accept() does not stop listening */
+	int fd; /* or -1 */
 	char where[320];
 };
 
 int transport_listen(const struct transport *t, struct transport_listener *l, struct err *err);
 void transport_stop_listening(const struct transport *t, struct transport_listener *l);
+int transport_take(const struct transport *t, int *rfd, int *wfd, struct err *err);
+
+/* Those who have connected to a listener: anybody. */
+#define TRANSPORT_VISITORS 64
+struct transport_visitor {
+	int fd;
+	int status; /* with TLS, until the two sides know each other: transport_tls_hear(); else -1 */
+	bool some; /* part of a hello has come */
+	uint64_t until_ns;
+};
+
+struct transport_hall {
+	unsigned int ms; /* so long each may take to show that he is a source */
+	void (*sent_away)(const char *why);
+	unsigned int n;
+	struct transport_visitor v[TRANSPORT_VISITORS];
+};
+
+/* One who connects. -EAGAIN: there is none. */
+int transport_enter(const struct transport *t, struct transport_listener *l,
+		    struct transport_visitor *v, struct err *err);
 /*
- * Of a listener with @more, which it takes: further connections come through *@door, one byte with a descriptor each, until that
- * is closed. -1 where there are none: fd, exec.
+ * Waits until one of @hall, which begins as empty, is a source: whose first bytes are a hello, which is still to be read from *@fd.
+ * Who is none, or takes too long, is sent away. -ECANCELED when @ends can be read. Those who came in besides stay in @hall: they may
+ * be its further connections. On error nobody does.
  */
-int transport_door(const struct transport *t, struct transport_listener *l, int *door,
-		   struct err *err);
-int transport_accept(const struct transport *t, struct transport_listener *l, int *rfd, int *wfd,
-		     struct err *err);
+int transport_wait(const struct transport *t, struct transport_listener *l, int ends,
+		   struct transport_hall *hall, int *fd, struct err *err);
+void transport_hall_close(struct transport_hall *hall);
+/*
+ * Of a listener and a hall, both of which it takes: who is in it, and who comes later, TRANSPORT_VISITORS at most, comes through
+ * *@door, one byte with a descriptor each, until that is closed. -1 where there are none: fd, exec.
+ */
+int transport_door(const struct transport *t, struct transport_listener *l,
+		   struct transport_hall *hall, int *door, struct err *err);
 
 #endif

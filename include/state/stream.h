@@ -42,6 +42,7 @@ enum stream_type {
 	STREAM_JOINED,
 	STREAM_CHANNELS, /* more connections come */
 	STREAM_ATTACHED, /* they have */
+	STREAM_ALIVE,	 /* bytes are coming in; says no more, and may come between any two */
 	STREAM_TYPES_END
 };
 
@@ -50,6 +51,8 @@ const char *stream_type_name(uint32_t type); /* "pages", or "unknown" */
 void stream_hello_encode(struct wbuf *out);
 /* The version to speak. -EPROTO: this is no migration; -EPROTONOSUPPORT: none in common; both with the reason. */
 int stream_hello_decode(const uint8_t bytes[STREAM_HELLO], uint16_t *version, struct err *err);
+/* Of the first bytes of one, as many as there are. -EPROTO: nothing that follows can make them one. */
+int stream_hello_begin_check(const uint8_t *bytes, size_t len, struct err *err);
 
 /* ---- frames ---- */
 

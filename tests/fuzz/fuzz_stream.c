@@ -77,7 +77,7 @@ static int payload(struct side *s, uint32_t type, struct rbuf *in, struct err *e
 	case STREAM_OFFER:
 		rc = stream_offer_decode(in, &s->geometry, &late, &a, &b, err);
 		must(rc || late <= s->geometry.nbanks);
-		s->late = late ? late - 1 : 0;
+		s->late = !rc && late ? late - 1 : 0;
 		return rc;
 	case STREAM_MISSING:
 		rc = stream_missing_decode(in, bank_pages(s), s->told, &first, &n, err);
@@ -128,6 +128,8 @@ static void advance(struct side *s, uint32_t type, int rc)
 {
 	unsigned int event = rc ? COURSE_LINE : type;
 
+	if (!s->destination && type == STREAM_ALIVE && !rc)
+		return;
 	if (s->destination) {
 		s->state = course_destination_next(s->state, event);
 		if (type == STREAM_OFFER)

@@ -96,13 +96,27 @@ one_runs()
 		if is_state $d running; then
 			ctl stop $s && ends_somehow $s && moved
 		else
-			ctl resume $s && ends $d 20 1 && stayed
+			ctl resume $s && ends_in_vain $d && stayed
 		fi
 	elif is_state $s running; then
-		is_state $d gone && ends $d 20 1 && stayed
+		is_state $d gone && ends_in_vain $d && stayed
 	else
 		is_state $d running && ends $s 20 0 && moved
 	fi
+}
+
+# The destination to which nothing came. One that has not even had a whole hello waits on until it is told to end.
+ends_in_vain()
+{
+	wait_for 20 ended_or_waits "$1" || return 1
+	test -s "$W/$1.status" || kill -TERM "$(pid "$1")"
+	ends "$1" 20 1
+}
+
+ended_or_waits()
+{
+	test -s "$W/$1.status" ||
+		tail -n 1 "$W/$1.err" | grep -q 'sent away, and still waiting: who connected has closed the line'
 }
 
 is_state()

@@ -184,3 +184,18 @@ resume()
 {
 	ctl resume "$1" >/dev/null
 }
+
+# jump FILE FILE COLUMN: of a guest with test=clock (bare/saved.img) the largest step from one line to the next, from one file into
+# the other. Column 2: its counter, in us; 3: the RTC, in s.
+jump()
+{
+	cat "$1" "$2" | tr -d '\r' | grep -a '^clock [0-9]* [0-9]*$' |
+		awk -v c="$3" 'NR > 1 && $c - was > most { most = $c - was } { was = $c } END { printf "%d", most }'
+}
+
+within()
+{
+	[ "$1" -ge "$2" ] && [ "$1" -le "$3" ] && return
+	echo "$1 is not between $2 and $3"
+	return 1
+}

@@ -6,6 +6,11 @@
 
 plan 36
 
+some=1
+secs=3
+[ "$FULL" = 0 ] || some=3
+[ "$FULL" = 0 ] || secs=6
+
 bare uart "" -c 1 -m 64
 bare uart "" -c 1 -m 64 --mte --tty 1
 bare rtc "now=$(date +%s)" -c 1 -m 64
@@ -30,16 +35,16 @@ esac
 bare touch "" -c 1 -m 64 --mte
 bare touch "" -c 1 -m 64@0x140000000 --mem-backend memfd
 bare touch "full=1 size=8" -c 1 -m 64
-bare storm "rounds=10" -c 4 -m 64 --mte
-bare storm "rounds=3" -c 16 -m 64
-bare storm "rounds=2 end=off" -c 4 -m 64
-bare storm "rounds=2 end=reset" -c 4 -m 64
+bare storm "rounds=$((3 * some))" -c 4 -m 64 --mte
+bare storm "rounds=$some" -c 16 -m 64
+bare storm "rounds=$some end=off" -c 4 -m 64
+bare storm "rounds=$some end=reset" -c 4 -m 64
 
 # SYSTEM_OFF at once; resets until the clock says enough, each of which finds all as at power-on.
 vm off -k "$B/bare/psci.img" -p test=off -c 1 -m 64
 check "psci test=off: ends well" ends off 20 0
 for test in reset reset2; do
-	vm $test -k "$B/bare/psci.img" -p "test=$test until=$(($(date +%s) + 6))" -c 2 -m 64 --mte
+	vm $test -k "$B/bare/psci.img" -p "test=$test until=$(($(date +%s) + secs))" -c 2 -m 64 --mte
 	check "psci test=$test: ends well" ends $test 60 0
 	boots=$(grep -c '^boot' $test.out)
 	check "psci test=$test: it did boot again: $boots boots" test "$boots" -ge 2

@@ -62,7 +62,7 @@ destination_left()
 	if is_state $d running >/dev/null; then
 		s=$d
 	else
-		is_state $d gone && ends $d 20 1 && not says "$W/$d.out" '^N ' || return 1
+		is_state $d gone && ends_in_vain $d && not says "$W/$d.out" '^N ' || return 1
 		s=n$moves
 		start_one
 	fi

@@ -12,7 +12,7 @@ times=1
 [ "$FULL" = 0 ] || times=5
 tcp=0
 [ "$FULL" = 0 ] || tcp=5
-plan $((1 + (10 + tcp) * times + 28))
+plan $((1 + (10 + tcp) * times + 31))
 
 umask 077
 echo "me:00112233445566778899aabbccddeeff" >keys
@@ -85,9 +85,18 @@ check "cancelled: the destination ends" ends stop 40 1
 check "cancelled: the guest goes on" goes_on "$g" storm 1 60
 check "without a report" unharmed "$g"
 
-# --- kept paused, over several ---
+# --- strangers in front of it: one that speaks, five that do not ---
 incoming kept "unix:$W/kept.mig"
+"$B/hostile" "$W/kept.mig" send 474554 >log 2>&1
+check "a stranger: is sent away" wait_for 20 says kept.err 'sent away, and still waiting: .*no migration of lkvm'
+check "a stranger: is told nothing" is "$(cat log)" closed
+("$B/hostile" "$W/kept.mig" silent 5 >silent.out 2>&1 &
+	echo $! >silent.pid)
+wait_for 10 says silent.out '^connected 5'
+# --- kept paused, over several ---
 check "kept paused: moves" migrate "$g" "unix:$W/kept.mig" --channels 2 --keep-paused
+check "five that say nothing: do not hold it up" not says kept.err 'did not say|sent away: '
+kill "$(cat silent.pid)" 2>/dev/null
 check "kept paused: the source ends" ends "$g" 20 0
 check "kept paused: stands there" listed kept paused
 g=kept

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash
+# limit: 1800
 # A guest counts on its serial console while someone types to it, and moves: no character is lost, doubled or out of order on
 # either side, in either direction; what was typed ahead moves with it. Its counter goes on by the time it stood still.
 . /share/tests/system/snapshot-lib.sh
@@ -7,7 +8,7 @@
 
 times=3
 [ "$FULL" = 0 ] || times=20
-plan $((2 + 4 * times + 4))
+plan $((2 + 4 * times + 10))
 
 # Each destination has the input of the first: whoever runs reads it.
 mkfifo "$W/in"
@@ -82,3 +83,25 @@ check "each number and key came once, in order" said heard $typed
 printf '\004' >&4
 ctl stop $d >out
 ended $d 20
+
+IN=
+vm t0 -k "$B/bare/saved.img" -p test=clock -c 1 -m 64
+wait_for 20 says t0.out '^clock '
+incoming t1 "unix:$W/t1.mig"
+left=$(now)
+check "a guest that tells the time: moves" migrate t0 "unix:$W/t1.mig"
+wait_for 10 says t1.out '^clock '
+took=$((($(now) - left) / 100 + 1))
+check "it stood still no longer than the move took" within "$(jump t0.out t1.out 2)" 0 $((took * 1000000))
+check "nor by the RTC" within "$(jump t0.out t1.out 3)" 0 $((took + 1))
+incoming t2 "unix:$W/t2.mig"
+left=$(now)
+check "kept paused: moves" migrate t1 "unix:$W/t2.mig" --keep-paused
+sleep 3
+resume t2
+wait_for 10 says t2.out '^clock '
+took=$((($(now) - left) / 100 + 1))
+check "kept paused: the time that passed is in its counter" within "$(jump t1.out t2.out 2)" 3000000 $((took * 1000000))
+check "kept paused: and in the RTC" within "$(jump t1.out t2.out 3)" 2 $((took + 1))
+ctl stop t2 >out
+ended t2 20

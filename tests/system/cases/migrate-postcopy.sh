@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash
-# limit: 900
+# limit: 1800
 # Post-copy, after no round and after one: a guest that knows each byte and tag of its memory goes on, and what arrives is what
 # was there, compared from outside; one that changes tags alone faster than the line takes them moves; without its tags it does
 # not go on. (Under a kernel that checks tags: migrate. What goes wrong on the way: migrate-recover.)

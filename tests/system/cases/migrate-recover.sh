@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash
-# limit: 1500
+# limit: 3600
 # Post-copy that goes wrong after the switch-over: the line is cut while memory follows, more than once, or loses one of the words
 # that matter; a side is killed. All is kept, and what is joined again goes on with each byte and tag right. Nothing hangs.
 . /share/tests/system/snapshot-lib.sh

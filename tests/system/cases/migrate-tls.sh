@@ -4,7 +4,7 @@
 # the guest has moved, and it runs on.
 . /share/tests/system/snapshot-lib.sh
 . /share/tests/system/migrate-lib.sh
-plan 24
+plan 26
 
 umask 077
 echo "me:00112233445566778899aabbccddeeff" >mine
@@ -15,15 +15,18 @@ echo "me:00112233445566778899aabbccddeeff" >mine
 echo "me:0011223344556677ffffffffffffffff" >wrong
 echo "other:00112233445566778899aabbccddeeff" >unknown
 
-# no CLIENT-KEYS SERVER-KEYS: both sides' codes, and their words in $W/ours and the waiting side's .err.
+# no CLIENT-KEYS SERVER-KEYS: the source is told, the other side waits on; their words are in $W/ours and the waiting side's .err.
 no()
 {
-	rm -f "$W/t.status"
+	if [ -e "$W/t.pid" ]; then
+		kill -TERM "$(pid t)"
+		ends t 20 1 || return 1
+	fi
 	# shellcheck disable=SC2086 # nothing, or an option and its value
 	incoming t tcp:127.0.0.1:0 ${2:+--tls-psk $2} || return 1
 	# shellcheck disable=SC2086
 	! timeout 60 "$B/lkvm" migrate "$CASE-g" "$(where t)" ${1:+--tls-psk $1} >ours 2>&1 || return 1
-	wait_for 40 test -s "$W/t.status"
+	wait_for 40 says "$W/t.err" 'sent away, and still waiting'
 }
 
 monitor g -c 1 -m 64
@@ -41,6 +44,8 @@ chmod 644 wrong
 check "keys that others can read: no" no wrong theirs
 check "keys that others can read: says so" says ours 'chmod 600'
 check "no key was in any of these words" not grep -qi 2233445566 ours t.err
+kill -TERM "$(pid t)"
+ended t 20
 check "beyond this host: the ways are named" sh -c "! '$B/lkvm' migrate '$CASE-g' tcp:192.0.2.1:9 >ours 2>&1; grep 'ssh://.*--tls-psk FILE.*--insecure' ours"
 check "with another transport: refused" sh -c "! '$B/lkvm' migrate '$CASE-g' unix:x --tls-psk mine >ours 2>&1; grep 'tcp:HOST:PORT alone' ours"
 mv "$B/lkvm-tls" "$B/lkvm-tls.away"
@@ -68,6 +73,8 @@ diag "from here to $host"
 # shellcheck disable=SC2086 # words
 (exec $in "$B/lkvm" incoming tcp:$host:7000 --tls-psk theirs --name "$CASE-d" --tty 0 >d.out 2>d.err </dev/null) &
 wait_for 10 says d.err 'waiting at '
+check "a wrong key first: no" sh -c "! '$B/lkvm' migrate '$CASE-g' tcp:$host:7000 --tls-psk unknown >ours 2>&1"
+check "a wrong key first: is sent away" wait_for 40 says d.err 'sent away.*calls itself other'
 check "moves" timeout 120 "$B/lkvm" migrate "$CASE-g" tcp:$host:7000 --tls-psk mine --compress zstd
 check "the source ends" ends g 20 0
 check "runs there" listed d running

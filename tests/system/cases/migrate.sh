@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash
-# limit: 900
+# limit: 3600
 # A guest whose kernel checks every tag moves under load, from one lkvm to another, by unix socket and TCP; what arrives is
 # what was there, compared from outside; without its tags it is dead at once. Then a small one over the other transports.
 . /share/tests/system/snapshot-lib.sh
@@ -8,9 +8,11 @@
 
 more=2
 times=1
+shapes=2 # vCPUs
 [ "$FULL" = 0 ] || more=20
-[ "$FULL" = 0 ] || times=10
-plan $((1 + 20 * times + 8 + 4 + 17))
+[ "$FULL" = 0 ] || times=5
+[ "$FULL" = 0 ] || shapes="1 4 2"
+plan $(($(echo "$shapes" | wc -w) * (1 + 20 * times) + 8 + 4 + 17))
 
 # moves TEXT DEST OPTION...: from $g to the one that waits, $to. Five tests.
 moves()
@@ -38,23 +40,31 @@ dead()
 }
 
 n=0
-g=g0
-linux $g -c 2 -m 128 --mte -- '/tests/storm 3'
-check "the storm is on" wait_for 60 has_lines $g storm 2
-while [ $n -lt $times ]; do
-	n=$((n + 1))
-	to=u$n
-	check "unix $n: somebody waits" incoming "$to" "unix:$W/$to.mig"
-	moves "unix $n" "unix:$W/$to.mig"
-	to=t$n
-	check "tcp $n: somebody waits" incoming "$to" tcp:127.0.0.1:0
-	moves "tcp $n, compressed" "$(where "$to")" --compress zstd
-	to=l$n
-	check "post-copy $n: somebody waits" incoming "$to" tcp:127.0.0.1:0
-	moves "post-copy $n" "$(where "$to")" --postcopy-after 0
-	to=x$n
-	check "mixed $n: somebody waits" incoming "$to" "unix:$W/$to.mig"
-	moves "mixed $n" "unix:$W/$to.mig" --postcopy
+g=
+for cpus in $shapes; do
+	if [ -n "$g" ]; then
+		ctl stop "$g"
+		ended "$g" 20
+	fi
+	g=g$cpus
+	linux "$g" -c "$cpus" -m 128 --mte -- '/tests/storm 3'
+	check "$cpus vCPU(s): the storm is on" wait_for 60 has_lines "$g" storm 2
+	until=$((n + times))
+	while [ $n -lt $until ]; do
+		n=$((n + 1))
+		to=u$n
+		check "unix $n: somebody waits" incoming "$to" "unix:$W/$to.mig"
+		moves "unix $n" "unix:$W/$to.mig"
+		to=t$n
+		check "tcp $n: somebody waits" incoming "$to" tcp:127.0.0.1:0
+		moves "tcp $n, compressed" "$(where "$to")" --compress zstd
+		to=l$n
+		check "post-copy $n: somebody waits" incoming "$to" tcp:127.0.0.1:0
+		moves "post-copy $n" "$(where "$to")" --postcopy-after 0
+		to=x$n
+		check "mixed $n: somebody waits" incoming "$to" "unix:$W/$to.mig"
+		moves "mixed $n" "unix:$W/$to.mig" --postcopy
+	done
 done
 
 # --- paused in the middle of the copy: the same memory and tags there as here ---

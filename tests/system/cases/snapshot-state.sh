@@ -60,20 +60,6 @@ check "UART: what was typed before is there" says u2.out '^typed abcdefgh'
 exec 5<&- 6<&- 7<&-
 
 # --- time ---
-# jump FILE FILE COLUMN: the largest step from one line of the guest's clock to the next, from one file into the other.
-jump()
-{
-	cat "$1" "$2" | tr -d '\r' | grep -a '^clock [0-9]* [0-9]*$' |
-		awk -v c="$3" 'NR > 1 && $c - was > most { most = $c - was } { was = $c } END { printf "%d", most }'
-}
-
-within()
-{
-	[ "$1" -ge "$2" ] && [ "$1" -le "$3" ] && return
-	echo "$1 is not between $2 and $3"
-	return 1
-}
-
 vm t -k "$B/bare/saved.img" -p test=clock -c 1 -m 64
 check "clock: the guest is ready" wait_for 20 says t.out '^clock '
 sleep 1

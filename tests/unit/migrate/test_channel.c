@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "migrate/channel.h"
+#include "util/clock.h"
 
 struct two {
 	struct channel a, b;
@@ -75,6 +76,66 @@ static void test_through_pipes(void **state)
 	channel_abort(&t.a, -EIO, "enough");
 	assert_true(channel_last_words(&t.b, &err));
 	assert_string_equal(err.msg, "enough");
+	close_two(&t);
+}
+
+/* A destination that hears something, and has said nothing for long, says that it lives: once, and nothing while all is quick. */
+static void test_alive(void **state)
+{
+	struct err err = ERR_INIT;
+	struct rbuf in;
+	struct two t;
+	uint32_t type;
+
+	(void)state;
+	open_two(&t);
+	t.b.tells = true;
+	for (unsigned int i = 0; i < 3; i++) {
+		/* The second time it is due; the first and third it has just said something. */
+		t.b.said_ns = clock_now_ns() - (i == 1 ? CHANNEL_ALIVE_MS * 1000000ull : 0);
+		wbuf_u32(channel_begin(&t.a, STREAM_ROUND), i);
+		assert_int_equal(channel_send(&t.a, &err), 0);
+		assert_int_equal(channel_receive(&t.b, &type, &in, &err), 0);
+		assert_int_equal(rbuf_u32(&in), i);
+	}
+	assert_int_equal(channel_send_empty(&t.b, STREAM_SEEN, &err), 0);
+	assert_int_equal(channel_receive(&t.a, &type, &in, &err), 0);
+	assert_int_equal(type, STREAM_ALIVE);
+	assert_int_equal(channel_receive(&t.a, &type, &in, &err), 0);
+	assert_int_equal(type, STREAM_SEEN);
+	/* The source is not the one that says it. */
+	t.a.said_ns = 0;
+	assert_int_equal(channel_send_empty(&t.b, STREAM_SEEN, &err), 0);
+	assert_int_equal(channel_receive(&t.a, &type, &in, &err), 0);
+	assert_int_equal(channel_poll(&t.b, true, NULL, 0, 0, &err), 0);
+	close_two(&t);
+}
+
+/* Nobody reads what it says, for long: that does not hold up what it takes. And what was said before the end is heard. */
+static void test_alive_unheard(void **state)
+{
+	struct err err = ERR_INIT;
+	uint64_t start = clock_now_ns();
+	struct rbuf in;
+	struct two t;
+	uint32_t type;
+
+	(void)state;
+	open_two(&t);
+	t.b.tells = true;
+	for (unsigned int i = 0; i < 5000; i++) {
+		t.b.said_ns = 0;
+		assert_int_equal(channel_send_empty(&t.a, STREAM_PAUSED, &err), 0);
+		assert_int_equal(channel_receive(&t.b, &type, &in, &err), 0);
+	}
+	assert_true(clock_now_ns() - start < CHANNEL_STALL_MS * 1000000ull);
+	t.b.said_ns = clock_now_ns();
+	channel_abort(&t.a, -EIO, "enough");
+	close(t.a.rfd);
+	t.a.rfd = t.a.wfd = -1;
+	t.b.said_ns = 0;
+	assert_int_equal(channel_receive(&t.b, &type, &in, &err), 0);
+	assert_int_equal(type, STREAM_ABORT);
 	close_two(&t);
 }
 
@@ -240,6 +301,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_messages), cmocka_unit_test(test_through_pipes),
+		cmocka_unit_test(test_alive),	 cmocka_unit_test(test_alive_unheard),
 		cmocka_unit_test(test_cut),	 cmocka_unit_test(test_flipped),
 		cmocka_unit_test(test_cancel),	 cmocka_unit_test(test_last_words),
 		cmocka_unit_test(test_torn),	 cmocka_unit_test(test_rate),

@@ -229,6 +229,77 @@ static void test_too_early(void **state)
 	assert_int_equal(serve(b, false), -EPROTO);
 }
 
+/* A destination that says ALIVE every 20 ms, and after @n of them @last, unless that is ALIVE. */
+struct living {
+	struct both *b;
+	unsigned int n;
+	enum stream_type last;
+};
+
+static void *live(void *arg)
+{
+	struct living *l = arg;
+	struct err err = ERR_INIT;
+
+	for (unsigned int i = 0; i < l->n; i++) {
+		if (channel_send_empty(&l->b->to, STREAM_ALIVE, &err))
+			return NULL;
+		usleep(20000);
+	}
+	if (l->last != STREAM_ALIVE)
+		assert_int_equal(channel_send_empty(&l->b->to, l->last, &err), 0);
+	return NULL;
+}
+
+static int wait_for(struct both *b, enum course_source course, enum stream_type until,
+		    unsigned int n, enum stream_type last, struct err *err)
+{
+	struct living l = {.b = b, .n = n, .last = last};
+	struct rbuf payload;
+	pthread_t thread;
+	int rc;
+
+	b->job.course = course;
+	b->job.ch.stall_ms = 200;
+	b->job.ch.alive_max_ms = 600;
+	assert_int_equal(pthread_create(&thread, NULL, live, &l), 0);
+	rc = source_serve(&b->job, until, false, &payload, err);
+	pthread_join(thread, NULL);
+	return rc;
+}
+
+static void test_alive(void **state)
+{
+	struct both *b = *state;
+	struct err err = ERR_INIT;
+
+	/* For longer than the line may stand still. */
+	assert_int_equal(wait_for(b, SOURCE_COPYING, STREAM_SEEN, 15, STREAM_SEEN, &err), 0);
+	assert_int_equal(wait_for(b, SOURCE_LOADING, STREAM_LOADED, 15, STREAM_LOADED, &err), 0);
+	assert_int_equal(wait_for(b, SOURCE_OFFERED, STREAM_ACCEPT, 0, STREAM_SEEN, &err), -EPROTO);
+}
+
+/* But not for ever, and not after COMMIT: nobody but the answer lets the guest go on then. */
+static void test_alive_without_end(void **state)
+{
+	struct both *b = *state;
+	struct err err = ERR_INIT;
+
+	assert_int_equal(wait_for(b, SOURCE_COPYING, STREAM_SEEN, 60, STREAM_ALIVE, &err),
+			 -ETIMEDOUT);
+	assert_non_null(strstr(err.msg, "lives, but did not say seen"));
+}
+
+static void test_alive_after_commit(void **state)
+{
+	struct both *b = *state;
+	struct err err = ERR_INIT;
+
+	assert_int_equal(wait_for(b, SOURCE_COMMITTED, STREAM_RUNNING, 20, STREAM_ALIVE, &err),
+			 -ETIMEDOUT);
+	assert_non_null(strstr(err.msg, "stood still"));
+}
+
 static void *join_thread(void *arg)
 {
 	struct both *b = arg;
@@ -319,6 +390,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_not_announced, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_behind_the_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_early, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_alive, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_alive_without_end, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_alive_after_commit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_join, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_join_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_join_complete, setup, teardown),

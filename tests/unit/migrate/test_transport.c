@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "migrate/transport.h"
+#include "state/stream.h"
 
 static int parse(const char *text, bool incoming, bool insecure, struct transport *t)
 {
@@ -108,21 +109,6 @@ static void test_bad(void **state)
 	assert_int_equal(parse(text, false, false, &t), -EINVAL);
 }
 
-struct waiting {
-	struct transport t;
-	struct transport_listener l;
-	int rfd, wfd, rc;
-};
-
-static void *wait_for_it(void *arg)
-{
-	struct waiting *w = arg;
-	struct err err = ERR_INIT;
-
-	w->rc = transport_accept(&w->t, &w->l, &w->rfd, &w->wfd, &err);
-	return NULL;
-}
-
 /* From one end to the other and back. */
 static void talk(int fd, int rfd, int wfd)
 {
@@ -136,28 +122,55 @@ static void talk(int fd, int rfd, int wfd)
 	assert_int_equal(c, 'b');
 }
 
-static void meet(const char *at)
+static char away[4096]; /* what was said of those who were sent away */
+
+static void sent_away(const char *why)
+{
+	size_t len = strlen(away);
+
+	snprintf(away + len, sizeof(away) - len, "%s\n", why);
+}
+
+static int dial(const struct transport *t)
 {
 	struct err err = ERR_INIT;
-	struct waiting w;
-	struct transport t;
-	pthread_t thread;
 	pid_t child;
 	int fd;
 
-	assert_int_equal(parse(at, true, false, &w.t), 0);
-	assert_int_equal(transport_listen(&w.t, &w.l, &err), 0);
-	assert_int_equal(pthread_create(&thread, NULL, wait_for_it, &w), 0);
-	assert_int_equal(parse(w.l.where, false, false, &t), 0);
-	assert_int_equal(transport_connect(&t, &fd, &child, &err), 0);
-	pthread_join(thread, NULL);
-	assert_int_equal(w.rc, 0);
+	assert_int_equal(transport_connect(t, &fd, &child, &err), 0);
 	assert_int_equal(child, 0);
-	talk(fd, w.rfd, w.wfd);
+	return fd;
+}
+
+static void meet(const char *at)
+{
+	struct transport_hall hall = {.ms = 60000, .sent_away = sent_away};
+	struct err err = ERR_INIT;
+	struct transport_listener l;
+	struct transport t, there;
+	uint8_t bytes[STREAM_HELLO];
+	struct wbuf hello;
+	pid_t child;
+	int fd, got;
+
+	wbuf_init(&hello, 64);
+	stream_hello_encode(&hello);
+	assert_int_equal(parse(at, true, false, &t), 0);
+	assert_int_equal(transport_listen(&t, &l, &err), 0);
+	assert_int_equal(parse(l.where, false, false, &there), 0);
+	fd = dial(&there);
+	assert_int_equal(write(fd, hello.data, hello.len), hello.len);
+	assert_int_equal(transport_wait(&t, &l, -1, &hall, &got, &err), 0);
+	assert_int_equal(hall.n, 0);
+	assert_int_equal(recv(got, bytes, sizeof(bytes), MSG_WAITALL), sizeof(bytes));
+	assert_memory_equal(bytes, hello.data, sizeof(bytes));
+	talk(fd, got, got);
 	close(fd);
-	close(w.rfd);
-	/* One connection, and no second. */
-	assert_true(transport_connect(&t, &fd, &child, &err) < 0);
+	close(got);
+	wbuf_release(&hello);
+	/* No more of them. */
+	transport_stop_listening(&t, &l);
+	assert_true(transport_connect(&there, &fd, &child, &err) < 0);
 }
 
 static void test_meet(void **state)
@@ -186,13 +199,122 @@ static void test_meet(void **state)
 	rmdir(dir);
 }
 
+/* A line on which @says came first, and that maybe has ended since. */
+static int visit(const struct transport *t, const void *says, size_t len, bool hangs_up)
+{
+	int fd = dial(t);
+
+	assert_int_equal(send(fd, says, len, 0), len);
+	if (!hangs_up)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/*
+ * Before the source come all who are none, or no more; one that says nothing, and one that says half of it, before and behind it: they
+ * neither hold it up nor are sent away, since they may be its further connections.
+ */
+static void test_strangers(void **state)
+{
+	static const char http[] = "GET / HTTP/1.1\r\n\r\n";
+	char dir[] = "/tmp/lkvm-transport-XXXXXX", at[64];
+	struct transport_hall hall = {.ms = 60000, .sent_away = sent_away};
+	struct err err = ERR_INIT;
+	struct transport_listener l;
+	struct transport t, there;
+	struct wbuf hello;
+	uint8_t bytes[STREAM_HELLO];
+	int fd[8], n = 0, got;
+	char byte;
+
+	(void)state;
+	wbuf_init(&hello, 64);
+	stream_hello_encode(&hello);
+	assert_non_null(mkdtemp(dir));
+	snprintf(at, sizeof(at), "unix:%s/s", dir);
+	assert_int_equal(parse(at, true, false, &t), 0);
+	assert_int_equal(transport_listen(&t, &l, &err), 0);
+	assert_int_equal(parse(l.where, false, false, &there), 0);
+	away[0] = '\0';
+	(void)visit(&there, "", 0, true);
+	for (size_t i = 1; i <= STREAM_HELLO; i++)
+		(void)visit(&there, hello.data, i, true);
+	fd[n++] = visit(&there, http, sizeof(http), false);
+	fd[n++] = visit(&there, "\x16\x03\x01", 3, false);
+	fd[n++] = visit(&there, "", 0, false);
+	fd[n++] = visit(&there, hello.data, STREAM_HELLO - 1, false);
+	fd[n++] = visit(&there, hello.data, hello.len, false);
+	fd[n++] = visit(&there, "", 0, false);
+	assert_int_equal(transport_wait(&t, &l, -1, &hall, &got, &err), 0);
+	assert_int_equal(recv(got, bytes, sizeof(bytes), MSG_WAITALL), sizeof(bytes));
+	assert_memory_equal(bytes, hello.data, sizeof(bytes));
+	talk(fd[4], got, got);
+	assert_int_equal(hall.n, 2);
+	for (const char *c = away; *c; c++)
+		if (*c == '\n')
+			n += 100;
+	assert_int_equal(n, 6 + 100 * (1 + STREAM_HELLO + 2));
+	assert_non_null(strstr(away, "closed the line"));
+	assert_non_null(strstr(away, "no migration of lkvm"));
+	assert_non_null(strstr(away, "--tls-psk"));
+	close(got);
+
+	transport_hall_close(&hall);
+	assert_int_equal(recv(fd[2], &byte, 1, 0), 0);
+	for (int i = 0; i < 6; i++)
+		close(fd[i]);
+	transport_stop_listening(&t, &l);
+	rmdir(dir);
+	wbuf_release(&hello);
+}
+
+static void *end_later(void *arg)
+{
+	usleep(500000);
+	assert_int_equal(write(*(int *)arg, "", 1), 1);
+	return NULL;
+}
+
+/* Each gets his time, and no more. */
+static void test_limit(void **state)
+{
+	struct transport_hall hall = {.ms = 100, .sent_away = sent_away};
+	struct err err = ERR_INIT;
+	struct transport_listener l;
+	struct transport t, there;
+	int silent, half, got, ends[2];
+	pthread_t thread;
+	char byte;
+
+	(void)state;
+	assert_int_equal(parse("tcp:127.0.0.1:0", true, false, &t), 0);
+	assert_int_equal(transport_listen(&t, &l, &err), 0);
+	assert_int_equal(parse(l.where, false, false, &there), 0);
+	assert_int_equal(pipe(ends), 0);
+	away[0] = '\0';
+	silent = visit(&there, "", 0, false);
+	half = visit(&there, "LKVM", 4, false);
+	assert_int_equal(pthread_create(&thread, NULL, end_later, &ends[1]), 0);
+	assert_int_equal(transport_wait(&t, &l, ends[0], &hall, &got, &err), -ECANCELED);
+	pthread_join(thread, NULL);
+	assert_int_equal(hall.n, 0);
+	assert_non_null(strstr(away, "did not say"));
+	assert_non_null(strstr(strstr(away, "did not say") + 1, "did not say"));
+	assert_int_equal(recv(silent, &byte, 1, 0), 0);
+	assert_true(recv(half, &byte, 1, 0) <= 0);
+	close(silent);
+	close(half);
+	transport_stop_listening(&t, &l);
+}
+
 static void test_exec(void **state)
 {
 	struct err err = ERR_INIT;
 	struct transport t;
 	char bytes[3] = "";
 	pid_t child;
-	int fd;
+	int fd, wfd;
 
 	(void)state;
 	assert_int_equal(parse("exec:cat", false, false, &t), 0);
@@ -202,15 +324,21 @@ static void test_exec(void **state)
 	assert_string_equal(bytes, "ab");
 	close(fd);
 	assert_int_equal(waitpid(child, NULL, 0), child);
+	/* Of the side that waits it is no child: nobody there would hear of its end. */
+	assert_int_equal(parse("exec:cat", true, false, &t), 0);
+	assert_int_equal(transport_take(&t, &fd, &wfd, &err), 0);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	assert_int_equal(write(wfd, "ab", 2), 2);
+	assert_int_equal(recv(fd, bytes, 2, MSG_WAITALL), 2);
+	close(fd);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),
-		cmocka_unit_test(test_bad),
-		cmocka_unit_test(test_meet),
-		cmocka_unit_test(test_exec),
+		cmocka_unit_test(test_good),  cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_meet),  cmocka_unit_test(test_strangers),
+		cmocka_unit_test(test_limit), cmocka_unit_test(test_exec),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

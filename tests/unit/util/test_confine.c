@@ -233,8 +233,9 @@ static void files_body(void)
 	};
 	struct err err = ERR_INIT;
 	int fd = open(outside, O_RDWR | O_CREAT, 0600);
+	pid_t child;
 
-	MUST(fd >= 0 && write(fd, "x", 1) == 1);
+	MUST(fd >= 0 && kill(getppid(), 0) == 0 && write(fd, "x", 1) == 1);
 	MUST(confine_files(paths, sizeof(paths) / sizeof(paths[0]), &err) == 0);
 	MUST(refused(open(outside, O_RDONLY)));
 	MUST(refused(open(outside, O_WRONLY)));
@@ -248,6 +249,15 @@ static void files_body(void)
 	MUST(refused(open("/proc/self/mem", O_RDWR)));
 	/* What was open stays so: that is how a VM is handed a file. */
 	MUST(pwrite(fd, "yz", 2, 0) == 2);
+	/* Signals: to ourselves and our children, not to who is there besides. */
+	child = fork();
+	if (child == 0)
+		for (;;)
+			pause();
+	MUST(kill(getpid(), 0) == 0 && kill(child, SIGKILL) == 0);
+	MUST(waitpid(child, NULL, 0) == child);
+	if (syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) >= 6)
+		MUST(refused(kill(getppid(), 0)));
 }
 
 static void test_files(void **state)
