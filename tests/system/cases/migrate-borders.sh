@@ -37,10 +37,17 @@ stalled_or_over()
 	says "$W/$d.line.out" stalled || [ -s "$W/$d.code" ]
 }
 
-# The destination was killed: the source runs on, or asks; it is told that none runs there.
+# The destination was killed: the source runs on, or asks; it is told that none runs there. Behind the last message it was the
+# guest that was killed.
 source_left()
 {
 	wait_for 40 test -s "$W/$d.code" || return 1
+	if is "$(cat "$W/$d.code")" 0 >/dev/null; then
+		ends $s 20 0 || return 1
+		s=n$moves
+		start_one
+		return
+	fi
 	wait_for 10 source_settled || return 1
 	! is_state $s paused >/dev/null || ctl resume $s || return 1
 	counts_on $s
