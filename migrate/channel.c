@@ -153,6 +153,8 @@ static int say_alive(struct channel *ch)
 static int receive_all(struct channel *ch, uint8_t *at, size_t len, int ms)
 {
 	while (len) {
+		if (ch->until_ns && clock_now_ns() >= ch->until_ns)
+			return -ETIMEDOUT;
 		ssize_t n;
 		int rc = wait_for(ch, ch->rfd, POLLIN, ms, false);
 
@@ -294,6 +296,7 @@ static int receive(struct channel *ch, uint32_t *type, struct rbuf *payload, int
 
 	ch->in.len = 0;
 	ch->in.error = 0;
+	ch->until_ns = ch->brief && ms >= 0 ? clock_now_ns() + (uint64_t)ms * NS_PER_MS : 0;
 	rc = receive_body(ch, STREAM_HEADER, ms);
 	if (rc)
 		return explain(rc, err);

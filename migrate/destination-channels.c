@@ -16,7 +16,9 @@
 #include "util/clock.h"
 #include "vm/fault.h"
 
-#define LOOK_MS	  10 /* at least so often, at those who came in and said nothing yet */
+#define LOOK_MS 10 /* at least so often, at those who came in and said nothing yet */
+#define COLLECT_MS \
+	25000 /* the source does not wait for longer than CHANNEL_STALL_MS: it is to hear why */
 #define STRANGERS 16 /* that come in between, at most */
 
 struct lane {
@@ -145,7 +147,7 @@ static void *lane_main(void *arg)
 
 /* Those that have come in and not yet said who they are. Nobody waits for one of them in front of another. */
 struct hall {
-	int fd[TRANSPORT_VISITORS]; /* the door has no more of them */
+	int fd[2 * TRANSPORT_VISITORS]; /* the door has no more of them */
 	unsigned int n, strangers;
 };
 
@@ -180,7 +182,7 @@ static int look_around(struct destination *d, struct hall *hall, const uint8_t i
 
 static int collect(struct destination *d, const uint8_t id[16], struct err *err)
 {
-	uint64_t until = clock_now_ns() + CHANNEL_STALL_MS * 1000000ull;
+	uint64_t until = clock_now_ns() + COLLECT_MS * 1000000ull;
 	struct hall hall = {.n = 0};
 	unsigned int have = 0;
 	int rc = 0;
@@ -196,7 +198,7 @@ static int collect(struct destination *d, const uint8_t id[16], struct err *err)
 				     "the source did not wait for the further connections");
 		else if (clock_now_ns() >= until)
 			rc = err_set(err, -ETIMEDOUT, "the further connections do not come");
-		else if (ready & 1 && hall.n < TRANSPORT_VISITORS) {
+		else if (ready & 1 && hall.n < sizeof(hall.fd) / sizeof(hall.fd[0])) {
 			fd = let_in(d);
 			if (fd < 0)
 				channels_close_door(

@@ -421,6 +421,7 @@ int source_start(struct vm *vm, const struct source_request *req, int fd,
 	}
 	job->req = *req;
 	rc = channel_open(&job->ch, fd, fd, err);
+	job->ch.brief = true;
 	if (rc)
 		source_channels_drop(req);
 	else
@@ -479,6 +480,7 @@ int source_rejoin(struct source_job *job, int fd, struct err *err)
 	rc = channel_open(&job->ch, fd, fd, err);
 	if (rc)
 		return rc;
+	job->ch.brief = true;
 	job->ch.page_size = job->geometry.page_size;
 	job->rejoining = true;
 	job->status.phase = SOURCE_PHASE_CONNECTING;

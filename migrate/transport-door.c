@@ -60,7 +60,7 @@ static _Noreturn void door_main(struct transport *t, struct transport_listener *
 			_exit(1);
 		close(hall->v[had].fd);
 	}
-	while (had < TRANSPORT_VISITORS) {
+	for (had = 0; had < TRANSPORT_VISITORS;) {
 		struct pollfd p[2] = {{.fd = l->fd, .events = POLLIN},
 				      {.fd = vm, .events = POLLIN}};
 		int rc;

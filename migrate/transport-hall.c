@@ -62,8 +62,12 @@ static int look(struct transport_visitor *v, struct err *err)
 	if (rc)
 		return rc;
 	n = recv(v->fd, bytes, sizeof(bytes), MSG_PEEK | MSG_DONTWAIT);
-	if (n < 0 && errno == EAGAIN)
+	if (n < 0 && errno == EAGAIN) {
+		/* What poll(2) sees but cannot be read, such as a unix socket's urgent byte, is not to wake us for ever. */
+		p.events |= POLLIN;
+		v->some = poll(&p, 1, 0) > 0 && p.revents & POLLIN;
 		return -EAGAIN;
+	}
 	/* One that had said all and is gone is nobody any more: the next one may be he again. */
 	if (n > 0 && stream_hello_begin_check(bytes, (size_t)n, err))
 		return -EREMOTEIO;
@@ -77,9 +81,8 @@ static int look(struct transport_visitor *v, struct err *err)
 static int wait(const struct transport_listener *l, int ends, const struct transport_hall *hall,
 		bool *comes, struct err *err)
 {
-	struct pollfd p[2 + TRANSPORT_VISITORS] = {
-		{.fd = hall->n < TRANSPORT_VISITORS ? l->fd : -1, .events = POLLIN},
-		{.fd = ends, .events = POLLIN}};
+	struct pollfd p[2 + TRANSPORT_VISITORS] = {{.fd = l->fd, .events = POLLIN},
+						   {.fd = ends, .events = POLLIN}};
 	uint64_t now = clock_now_ns(), until = UINT64_MAX;
 
 	for (unsigned int i = 0; i < hall->n; i++) {
@@ -106,13 +109,18 @@ static int wait(const struct transport_listener *l, int ends, const struct trans
 static int let_in(const struct transport *t, struct transport_listener *l,
 		  struct transport_hall *hall, struct err *err)
 {
-	struct transport_visitor *v = &hall->v[hall->n];
-	int rc = transport_enter(t, l, v, err);
+	struct transport_visitor v;
+	int rc = transport_enter(t, l, &v, err);
 
 	if (rc)
 		return rc == -EAGAIN ? 0 : rc;
-	v->until_ns = clock_now_ns() + hall->ms * NS_PER_MS;
-	hall->n++;
+	/* Who is full of those that say nothing would not hear who does. */
+	if (hall->n == TRANSPORT_VISITORS) {
+		hall->sent_away("who connected said nothing, and others wait");
+		send_away(hall, 0);
+	}
+	v.until_ns = clock_now_ns() + hall->ms * NS_PER_MS;
+	hall->v[hall->n++] = v;
 	return 0;
 }
 

@@ -80,9 +80,10 @@ int transport_tls_hear(int status, struct err *err)
 	line[len] = '\0';
 	if (!strcmp(line, "ok"))
 		return 0;
-	/* Of the other side it speaks with this word in front. */
-	return err_set(err, strncmp(line, "TLS: ", 5) ? -EIO : -EREMOTEIO, "%s",
-		       len ? line : PROGRAM " has ended too early");
+	/* Of the other side it speaks with this word in front. If it says nothing at all, that is no word against ours. */
+	if (!len)
+		return err_set(err, -EREMOTEIO, PROGRAM " has ended too early");
+	return err_set(err, strncmp(line, "TLS: ", 5) ? -EIO : -EREMOTEIO, "%s", line);
 }
 
 int transport_tls_start(const struct transport *t, bool server, int *fd, int *status,

@@ -415,21 +415,33 @@ int transport_take(const struct transport *t, int *rfd, int *wfd, struct err *er
 	return *rfd < 0 || *wfd < 0 ? err_set(err, -EBADF, "fd:%s: cannot be used", t->rest) : 0;
 }
 
+/* Which others may have brought about, and which may be over the next time. */
+static bool is_shortage(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS ||
+	       error == EAGAIN;
+}
+
 int transport_enter(const struct transport *t, struct transport_listener *l,
 		    struct transport_visitor *v, struct err *err)
 {
+	int rc;
+
 	v->status = -1;
 	v->some = false;
 	v->fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
 	if (v->fd < 0 && (errno == EBADF || errno == EINVAL || errno == ENOTSOCK))
 		return err_sys(err, -errno, "%s", l->where);
 	if (v->fd < 0) {
-		/* Too many descriptors, no memory: the next time it may go well. */
 		if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
 			(void)poll(NULL, 0, NAP_MS);
 		return -EAGAIN;
 	}
 	if (t->kind == TRANSPORT_TCP)
 		no_delay(v->fd);
-	return t->tls_psk ? transport_tls_start(t, true, &v->fd, &v->status, err) : 0;
+	rc = t->tls_psk ? transport_tls_start(t, true, &v->fd, &v->status, err) : 0;
+	if (!is_shortage(-rc))
+		return rc;
+	(void)poll(NULL, 0, NAP_MS);
+	return -EAGAIN;
 }

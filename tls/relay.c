@@ -145,6 +145,8 @@ int relay(SSL *ssl, int net, int plain, struct err *err)
 {
 	static const char cut[] = "the line was cut: it ended without the end that TLS has";
 	struct relay r = {.ssl = ssl, .net = net, .plain = plain};
+	bool gone =
+		false; /* nobody is at the plain end; what was said there may still have to go out */
 
 	while (!r.up.passed || !r.down.passed) {
 		if (!step(&r))
@@ -153,12 +155,13 @@ int relay(SSL *ssl, int net, int plain, struct err *err)
 		if (!r.moved) {
 			struct pollfd p[2] = {
 				{.fd = r.net_events ? net : -1, .events = r.net_events},
-				{.fd = r.plain_events ? plain : -1, .events = r.plain_events}};
+				{.fd = gone ? -1 : plain, .events = r.plain_events}};
 
-			int ms = r.up.passed ? LINGER_MS : r.up.ended ? STALL_MS : -1;
+			int ms = r.up.passed ? LINGER_MS : r.up.ended || gone ? STALL_MS : -1;
 
 			if (poll(p, 2, ms) == 0)
 				return 0;
+			gone = gone || p[1].revents & (POLLHUP | POLLERR);
 		}
 	}
 	return 0;

@@ -24,7 +24,8 @@ struct channel {
 	int cancelled; /* eventfd */
 	uint32_t out_number, in_number;
 	uint32_t page_size; /* once it is known: bounds what may come */
-	bool torn;	    /* a message was sent in part: nothing can follow it */
+	bool brief; /* the source's: what comes is short, and a message is there within the time for a byte */
+	bool torn; /* a message was sent in part: nothing can follow it */
 	/*
 	 * The destination's: ALIVE is sent when bytes come, but nothing else was sent for CHANNEL_ALIVE_MS. What the source has sent
 	 * may be on its way for long, in buffers, while it waits for an answer.
@@ -32,6 +33,7 @@ struct channel {
 	bool tells;
 	unsigned int stall_ms, alive_max_ms; /* as named above; tests have less time */
 	uint64_t said_ns;		     /* the last message was sent then */
+	uint64_t until_ns;		     /* the message that comes must be there; 0: no limit */
 	uint64_t rate;			     /* bytes a second that are sent at most; 0: no limit */
 	uint64_t sent_bytes, received_bytes, rate_since_ns, rate_bytes;
 	struct wbuf out, in; /* the message being sent, and the last one that came */

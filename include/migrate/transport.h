@@ -84,8 +84,7 @@ int transport_wait(const struct transport *t, struct transport_listener *l, int 
 		   struct transport_hall *hall, int *fd, struct err *err);
 void transport_hall_close(struct transport_hall *hall);
 /*
- * Of a listener and a hall, both of which it takes: who is in it, and who comes later, TRANSPORT_VISITORS at most, comes through
- * *@door, one byte with a descriptor each, until that is closed. -1 where there are none: fd, exec.
+ * Of a listener and a hall, both of which it takes: who is in it, and up to TRANSPORT_VISITORS who come later, come through *@door, one byte with a descriptor each, until that is closed. -1 where there are none: fd, exec.
  */
 int transport_door(const struct transport *t, struct transport_listener *l,
 		   struct transport_hall *hall, int *door, struct err *err);

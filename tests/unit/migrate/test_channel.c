@@ -139,6 +139,34 @@ static void test_alive_unheard(void **state)
 	close_two(&t);
 }
 
+/* Byte by byte, each in time: what should be short is not waited for as often as there are bytes. */
+static void *drip(void *arg)
+{
+	struct two *t = arg;
+
+	stream_end(channel_begin(&t->a, STREAM_LOADED), 0);
+	for (size_t i = 0; i < t->a.out.len && send(t->a.wfd, t->a.out.data + i, 1, 0) == 1; i++)
+		usleep(100000);
+	return NULL;
+}
+
+static void test_brief(void **state)
+{
+	struct err err = ERR_INIT;
+	pthread_t thread;
+	struct two t;
+
+	(void)state;
+	open_two(&t);
+	t.b.brief = true;
+	assert_int_equal(pthread_create(&thread, NULL, drip, &t), 0);
+	assert_false(channel_last_words(&t.b, &err)); /* which gives a message a second */
+	channel_hang_up(&t.b);
+	pthread_join(thread, NULL);
+	assert_true(t.b.in.len < t.a.out.len);
+	close_two(&t);
+}
+
 /* Cut behind each byte of a message: never is a part of one taken for it. */
 static void test_cut(void **state)
 {
@@ -300,11 +328,12 @@ static void test_rate(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_messages), cmocka_unit_test(test_through_pipes),
-		cmocka_unit_test(test_alive),	 cmocka_unit_test(test_alive_unheard),
-		cmocka_unit_test(test_cut),	 cmocka_unit_test(test_flipped),
-		cmocka_unit_test(test_cancel),	 cmocka_unit_test(test_last_words),
-		cmocka_unit_test(test_torn),	 cmocka_unit_test(test_rate),
+		cmocka_unit_test(test_messages),   cmocka_unit_test(test_through_pipes),
+		cmocka_unit_test(test_alive),	   cmocka_unit_test(test_alive_unheard),
+		cmocka_unit_test(test_brief),	   cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_flipped),	   cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_last_words), cmocka_unit_test(test_torn),
+		cmocka_unit_test(test_rate),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
