@@ -9,7 +9,7 @@
  *   flip-up, flip-down    bit N % 8 of the next byte is another one; all else arrives
  *   slow-up, slow-down    nothing is wrong, but after each N bytes it waits for 10 ms
  * With "border-" before it, N is a number of messages of the migration protocol: the action comes behind the Nth one, at 0
- * behind the hello.
+ * behind the hello. With "type-" N is the type of a message: the action comes in front of the last byte of the first one that has it.
  * Prints "LISTEN: ready" once it listens, "LISTEN: stalled" when it does, and in the end how many bytes and whole messages went
  * up and down.
  */
@@ -44,7 +44,7 @@ struct line {
 	int fd[2]; /* what comes from fd[UP] goes up, to fd[DOWN] */
 	struct course course[2];
 	uint64_t n;
-	int direction, borders;
+	int direction, borders, types;
 	const char *listen, *action;
 };
 
@@ -118,11 +118,22 @@ static void follow(struct course *c, const uint8_t *bytes, uint64_t n)
 	c->in = IN_HEADER;
 }
 
+/* The rest of a message of that type is under way. */
+static int last_of_type(const struct line *l, const struct course *c)
+{
+	uint32_t type;
+
+	memcpy(&type, c->header, sizeof(type));
+	return c->in == IN_REST && type == l->n;
+}
+
 /* The place for the action has come. */
 static int there(const struct line *l)
 {
 	const struct course *c = &l->course[l->direction];
 
+	if (l->types)
+		return last_of_type(l, c) && c->had == c->wants - 1;
 	return l->borders ? c->in == IN_HEADER && !c->had && c->messages == l->n : c->bytes == l->n;
 }
 
@@ -143,7 +154,9 @@ static int pass(struct line *l, int from)
 	/* Up to the place exactly, so that what happens there happens there. */
 	if (ours && slow && l->n < max)
 		max = l->n;
-	else if (ours && !l->borders && c->bytes < l->n && l->n - c->bytes < max)
+	else if (ours && l->types && last_of_type(l, c) && c->had + max == c->wants)
+		max = max > 1 ? max - 1 : 1;
+	else if (ours && !l->borders && !l->types && c->bytes < l->n && l->n - c->bytes < max)
 		max = l->n - c->bytes;
 	n = read(l->fd[from], bytes, max);
 	if (n <= 0)
@@ -173,9 +186,10 @@ int main(int argc, char **argv)
 	l.listen = argv[1];
 	l.action = argv[3];
 	l.borders = does(&l, "border-");
-	l.action += l.borders ? strlen("border-") : 0;
+	l.types = does(&l, "type-");
+	l.action += l.borders ? strlen("border-") : l.types ? strlen("type-") : 0;
 	l.direction = strstr(argv[3], "-down") ? DOWN : UP;
-	l.n = strtoull(argv[4], NULL, 10);
+	l.n = strtoull(argv[4], NULL, 0);
 	listener = open_socket(argv[1], 1);
 	printf("%s: ready\n", argv[1]);
 	fflush(stdout);

@@ -86,7 +86,6 @@ check "no descriptor, thread or mapping is left of those" is "$(held $s)" "$hold
 ctl pause $s >log
 over cut-up 999999999999 >log
 up=$(sed -n 's/^up \([0-9]*\) .*/\1/p' $d.line.out)
-down=$(sed -n 's/^up [0-9]* down \([0-9]*\),.*/\1/p' $d.line.out)
 check "a paused guest moves, and is paused there" wait_for 10 is_state $d paused
 check "its source ends" ends $s 20 0
 cat $s.out >>all
@@ -101,11 +100,11 @@ if [ "$FULL" = 1 ]; then
 	cat $s.out >>all
 	s=$d
 fi
-over cut-up $((up - 1)) >log
+over type-cut-up 0x108 >log # COMMIT
 check "COMMIT lacks its last byte: a user is asked" says log "stays paused here.*lkvm stop $CASE-$s.*lkvm resume $CASE-$s"
 check "COMMIT lacks its last byte: the destination ends" ends $d 20 1
 check "COMMIT lacks its last byte: the source is paused" is_state $s paused
-over cut-down $((down - 1)) >log
+over type-cut-down 0x109 >log # RUNNING
 check "the answer lacks its last byte: a user is asked" says log "stays paused here.*lkvm stop $CASE-$s.*lkvm resume $CASE-$s"
 check "the answer lacks its last byte: the destination has it" is_state $d paused
 check "the answer lacks its last byte: the source is paused" is_state $s paused
