@@ -25,7 +25,7 @@ migrate()
 	local name="$1" dest="$2"
 
 	shift 2
-	timeout 120 "$B/lkvm" migrate "$CASE-$name" "$dest" "$@"
+	timeout 600 "$B/lkvm" migrate "$CASE-$name" "$dest" "$@"
 }
 
 # line NAME ACTION N: a line at $W/NAME.line to $W/NAME.mig that goes wrong (badline.c).
