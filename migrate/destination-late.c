@@ -438,12 +438,12 @@ static int join(struct destination *d, struct err *err)
 	}
 	if (!rc)
 		rc = destination_ask_loop(d, do_joined, err);
-	if (!rc)
-		log_line(&d->vm->log, LOG_INFO, "migration: joined again, the guest goes on");
-	else
+	if (rc) {
 		channel_hang_up(&d->ch);
-	if (rc)
 		destination_happened(d, COURSE_LINE);
+	} else {
+		log_line(&d->vm->log, LOG_INFO, "migration: joined again, the guest goes on");
+	}
 	return rc;
 }
 

@@ -35,13 +35,12 @@ static int pass_on(int to, int fd)
 	return sendmsg(to, &msg, MSG_NOSIGNAL) == 1 ? 0 : -errno;
 }
 
-static _Noreturn void door_main(struct transport *t, struct transport_listener *l,
+static _Noreturn void door_main(const struct transport *t, struct transport_listener *l,
 				struct transport_hall *hall, int vm)
 {
 	int keep[5 + TRANSPORT_VISITORS] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, l->fd, vm};
 	struct transport_visitor v;
 	struct err err = ERR_INIT;
-	unsigned int had = 0;
 	sigset_t none;
 
 	prctl(PR_SET_NAME, "lkvm-door");
@@ -50,17 +49,16 @@ static _Noreturn void door_main(struct transport *t, struct transport_listener *
 	/* What the terminal sends is for the destination, with which we end. */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
-	t->no_wait = true;
 	for (unsigned int i = 0; i < hall->n; i++)
 		keep[5 + i] = hall->v[i].fd;
 	if (confine_descriptors(keep, 5 + hall->n, &err))
 		_exit(1);
-	for (; had < hall->n; had++) {
-		if (pass_on(vm, hall->v[had].fd))
+	for (unsigned int i = 0; i < hall->n; i++) {
+		if (pass_on(vm, hall->v[i].fd))
 			_exit(1);
-		close(hall->v[had].fd);
+		close(hall->v[i].fd);
 	}
-	for (had = 0; had < TRANSPORT_VISITORS;) {
+	for (unsigned int more = 0; more < TRANSPORT_VISITORS;) {
 		struct pollfd p[2] = {{.fd = l->fd, .events = POLLIN},
 				      {.fd = vm, .events = POLLIN}};
 		int rc;
@@ -76,7 +74,7 @@ static _Noreturn void door_main(struct transport *t, struct transport_listener *
 			break;
 		if (v.status >= 0)
 			close(v.status); /* the destination sees a line that ends */
-		had++;
+		more++;
 		if (pass_on(vm, v.fd))
 			break;
 		close(v.fd);
@@ -88,7 +86,6 @@ static _Noreturn void door_main(struct transport *t, struct transport_listener *
 int transport_door(const struct transport *t, struct transport_listener *l,
 		   struct transport_hall *hall, int *door, struct err *err)
 {
-	struct transport ours = *t;
 	int ends[2], rc;
 
 	*door = -1;
@@ -102,7 +99,7 @@ int transport_door(const struct transport *t, struct transport_listener *l,
 	rc = transport_fork_away();
 	if (!rc) {
 		close(ends[0]);
-		door_main(&ours, l, hall, ends[1]);
+		door_main(t, l, hall, ends[1]);
 	}
 	close(ends[1]);
 	transport_hall_close(hall);

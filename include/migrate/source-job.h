@@ -59,7 +59,8 @@ void source_set_phase(struct source_job *job, enum source_phase phase);
 int source_ask_loop(struct source_job *job, int (*call)(struct source_job *, struct err *),
 		    struct err *err);
 /*
- * Post-copy (migrate/source-late.c). source_late_note(): a pass that notes what to send late, and sends all else.
+ * Post-copy, and each wait for an answer (migrate/source-late.c). source_late_note(): a pass that notes what to send late, and sends
+ * all else.
  * source_serve(): until the destination says @until, whose payload is in @payload, sends what is asked for, and with @all the rest
  * behind it. What else comes is ALIVE, ABORT, or nonsense.
  */

@@ -271,7 +271,7 @@ static void test_strangers(void **state)
 
 static void *end_later(void *arg)
 {
-	usleep(500000);
+	usleep(1500000);
 	assert_int_equal(write(*(int *)arg, "", 1), 1);
 	return NULL;
 }
