@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,6 +13,7 @@
 #include "migrate/destination-job.h"
 #include "migrate/transport.h"
 #include "util/clock.h"
+#include "util/passfd.h"
 #include "vm/fault.h"
 
 #define LOOK_MS 10 /* at least so often, at those who came in and said nothing yet */
@@ -40,25 +40,10 @@ void channels_close_door(struct destination *d)
 /* The next connection, which the door has, or -1. */
 static int let_in(struct destination *d)
 {
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = {0};
 	char byte;
-	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
-	struct msghdr msg = {.msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = &control,
-			     .msg_controllen = sizeof(control)};
-	struct cmsghdr *head;
 	int fd;
 
-	if (recvmsg(d->door, &msg, MSG_CMSG_CLOEXEC) <= 0)
-		return -1;
-	head = CMSG_FIRSTHDR(&msg);
-	if (!head || head->cmsg_type != SCM_RIGHTS || head->cmsg_len != CMSG_LEN(sizeof(int)))
-		return -1;
-	memcpy(&fd, CMSG_DATA(head), sizeof(fd));
+	(void)passfd_recv(d->door, &byte, 1, 0, &fd);
 	return fd;
 }
 

@@ -4,13 +4,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "util/clock.h"
+#include "util/passfd.h"
 #include "vm/control-dir.h"
 #include "vm/control-wire.h"
 
@@ -92,29 +92,6 @@ static int receive(int fd, struct control_frame *f, uint64_t deadline)
 	return whole < 0 ? whole : 0;
 }
 
-/* The first byte, with a descriptor. A connection that is new takes it at once. */
-static int send_first(int fd, const uint8_t *byte, int passed)
-{
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct iovec iov = {.iov_base = (void *)byte, .iov_len = 1};
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *head = CMSG_FIRSTHDR(&msg);
-
-	head->cmsg_level = SOL_SOCKET;
-	head->cmsg_type = SCM_RIGHTS;
-	head->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(head), &passed, sizeof(int));
-	return sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == 1 ? 0 : -errno;
-}
-
 static int send_request(int fd, enum control_type type, const struct wbuf *payload, int passed,
 			uint64_t deadline)
 {
@@ -129,8 +106,11 @@ static int send_request(int fd, enum control_type type, const struct wbuf *paylo
 	if (payload)
 		wbuf_bytes(&request, payload->data, payload->len);
 	rc = request.error;
-	if (!rc && ahead)
-		rc = send_first(fd, request.data, passed);
+	if (!rc && ahead) { /* a connection that is new takes a byte at once */
+		ssize_t n = passfd_send(fd, request.data, 1, MSG_DONTWAIT, passed);
+
+		rc = n < 0 ? (int)n : 0;
+	}
 	if (!rc)
 		rc = send_all(fd, request.data + ahead, request.len - ahead, deadline);
 	wbuf_release(&request);

@@ -8,7 +8,6 @@
  * ever moves away, being early costs a look and nothing else.
  */
 #include "vm/control.h"
-#include "util/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "util/clock.h"
+#include "util/passfd.h"
 #include "vm/control-dir.h"
 #include "vm/control-wire.h"
 #include "vm/vm.h"
@@ -176,27 +177,15 @@ static void client_request(struct client *c)
 		(void)client_send(c);
 }
 
-/* As recv(); a descriptor that comes along is kept for the request, the last one if there are several. */
+/* A descriptor that comes along is kept for the request, the last one if there are several. */
 static ssize_t receive_some(struct client *c, uint8_t *at, size_t room)
 {
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec iov = {.iov_base = at, .iov_len = room};
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
-	ssize_t n = recvmsg(c->source.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	struct cmsghdr *head = n < 0 ? NULL : CMSG_FIRSTHDR(&msg);
+	int fd;
+	ssize_t n = passfd_recv(c->source.fd, at, room, MSG_DONTWAIT, &fd);
 
-	if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS &&
-	    head->cmsg_len == CMSG_LEN(sizeof(int))) {
+	if (fd >= 0) {
 		forget_passed(&c->passed);
-		memcpy(&c->passed, CMSG_DATA(head), sizeof(int));
+		c->passed = fd;
 	}
 	return n;
 }
@@ -211,9 +200,9 @@ static void client_receive(struct client *c)
 		size_t room = control_frame_room(&c->in, &at);
 		ssize_t n = receive_some(c, at, room);
 
-		if (n < 0 && errno == EINTR)
+		if (n == -EINTR)
 			continue;
-		if (n < 0 && errno == EAGAIN)
+		if (n == -EAGAIN)
 			return;
 		if (n <= 0) {
 			client_drop(c);
