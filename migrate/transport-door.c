@@ -32,8 +32,9 @@ static _Noreturn void door_main(const struct transport *t, struct transport_list
 	prctl(PR_SET_NAME, "lkvm-door");
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	/* What the terminal sends is for the destination, with which we end. */
+	/* What the terminal sends, or who ends all that is called lkvm, is for the destination, with which we end. */
 	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	for (unsigned int i = 0; i < hall->n; i++)
 		keep[5 + i] = hall->v[i].fd;

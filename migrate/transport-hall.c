@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 
 #define PEEK_MS	  10
 #define NS_PER_MS 1000000ull
+#define MINUTE_NS 60000000000ull
 
 static void leave(struct transport_hall *hall, unsigned int i)
 {
@@ -28,6 +30,34 @@ static void send_away(struct transport_hall *hall, unsigned int i)
 	if (hall->v[i].status >= 0)
 		close(hall->v[i].status);
 	leave(hall, i);
+}
+
+static void tell_rest(struct transport_hall *hall)
+{
+	char text[64];
+
+	if (hall->unsaid) {
+		snprintf(text, sizeof(text), "%u more who connected", hall->unsaid);
+		hall->sent_away(text);
+	}
+	hall->said = hall->unsaid = 0;
+}
+
+/* Strangers may come by the thousand, and whoever keeps our lines is not to run out of room. */
+static void tell(struct transport_hall *hall, const char *why)
+{
+	uint64_t now = clock_now_ns();
+
+	if (now - hall->minute_ns >= MINUTE_NS) {
+		tell_rest(hall);
+		hall->minute_ns = now;
+	}
+	if (hall->said < TRANSPORT_LINES) {
+		hall->said++;
+		hall->sent_away(why);
+	} else {
+		hall->unsaid++;
+	}
 }
 
 void transport_hall_close(struct transport_hall *hall)
@@ -116,7 +146,7 @@ static int let_in(const struct transport *t, struct transport_listener *l,
 		return rc == -EAGAIN ? 0 : rc;
 	/* Who is full of those that say nothing would not hear who does. */
 	if (hall->n == TRANSPORT_VISITORS) {
-		hall->sent_away("who connected said nothing, and others wait");
+		tell(hall, "who connected said nothing, and others wait");
 		send_away(hall, 0);
 	}
 	v.until_ns = clock_now_ns() + hall->ms * NS_PER_MS;
@@ -138,6 +168,7 @@ int transport_wait(const struct transport *t, struct transport_listener *l, int 
 			if (!rc) {
 				*fd = hall->v[i].fd;
 				leave(hall, i);
+				tell_rest(hall);
 				return 0;
 			}
 			if (rc == -EAGAIN && clock_now_ns() >= hall->v[i].until_ns)
@@ -146,7 +177,7 @@ int transport_wait(const struct transport *t, struct transport_listener *l, int 
 					     "with within %u s",
 					     hall->ms / 1000);
 			if (rc == -EREMOTEIO) {
-				hall->sent_away(why.msg);
+				tell(hall, why.msg);
 				send_away(hall, i);
 			} else if (rc == -EAGAIN) {
 				i++;

@@ -58,6 +58,7 @@ int transport_take(const struct transport *t, int *rfd, int *wfd, struct err *er
 
 /* Those who have connected to a listener: anybody. */
 #define TRANSPORT_VISITORS 64
+#define TRANSPORT_LINES	   32
 struct transport_visitor {
 	int fd;
 	int status; /* with TLS, until the two sides know each other: transport_tls_hear(); else -1 */
@@ -67,7 +68,10 @@ struct transport_visitor {
 
 struct transport_hall {
 	unsigned int ms; /* so long each may take to show that he is a source */
+	/* A line about each who was; of those beyond TRANSPORT_LINES in a minute only how many there were. */
 	void (*sent_away)(const char *why);
+	uint64_t minute_ns; /* when this minute began */
+	unsigned int said, unsaid;
 	unsigned int n;
 	struct transport_visitor v[TRANSPORT_VISITORS];
 };

@@ -269,6 +269,39 @@ static void test_strangers(void **state)
 	wbuf_release(&hello);
 }
 
+/* However many strangers come, they are not told of without end. */
+static void test_lines(void **state)
+{
+	struct transport_hall hall = {.ms = 60000, .sent_away = sent_away};
+	struct err err = ERR_INIT;
+	struct transport_listener l;
+	struct transport t, there;
+	unsigned int lines = 0;
+	struct wbuf hello;
+	int fd, got;
+
+	(void)state;
+	wbuf_init(&hello, 64);
+	stream_hello_encode(&hello);
+	assert_int_equal(parse("tcp:127.0.0.1:0", true, false, &t), 0);
+	assert_int_equal(transport_listen(&t, &l, &err), 0);
+	assert_int_equal(parse(l.where, false, false, &there), 0);
+	away[0] = '\0';
+	for (int i = 0; i < TRANSPORT_LINES + 9; i++)
+		(void)visit(&there, "GET / ", 6, true);
+	fd = visit(&there, hello.data, hello.len, false);
+	assert_int_equal(transport_wait(&t, &l, -1, &hall, &got, &err), 0);
+	for (const char *c = away; *c; c++)
+		lines += *c == '\n';
+	assert_int_equal(lines, TRANSPORT_LINES + 1);
+	assert_non_null(strstr(away, "\n9 more who connected\n"));
+	transport_hall_close(&hall);
+	close(got);
+	close(fd);
+	transport_stop_listening(&t, &l);
+	wbuf_release(&hello);
+}
+
 static void *end_later(void *arg)
 {
 	usleep(1500000);
@@ -338,7 +371,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good),  cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_meet),  cmocka_unit_test(test_strangers),
-		cmocka_unit_test(test_limit), cmocka_unit_test(test_exec),
+		cmocka_unit_test(test_lines),
+	cmocka_unit_test(test_limit), cmocka_unit_test(test_exec),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
