@@ -8,7 +8,8 @@
 # usage: bench/migrate-l1.sh FOLDER "MIB..." "LOAD..." WHO...
 #   FOLDER  what bench/migrate made
 #   LOAD    idle, full, busy
-#   WHO     lkvm; nomte: the same without MTE; qemu (whose files are the 9p share "peer"); postcopy: lkvm again, with idle
+#   WHO     lkvm; nokasan: the same with kasan=off, which is what KASAN is by itself in a guest without MTE: so it has as much memory
+#           in use as those have; nomte: without MTE; qemu (whose files are the 9p share "peer"); postcopy: lkvm again, with idle
 #           guests of 256 and 4096 MiB that go on before any of their memory has come
 
 set -u
@@ -42,7 +43,7 @@ warm_up()
 	done
 }
 
-# by_lkvm ROW LOAD MIB [OPTION]; $how: words for lkvm migrate
+# by_lkvm ROW LOAD MIB [OPTION]; $how: words for lkvm migrate, $kernel: and for the guest's kernel
 by_lkvm()
 {
 	row=$1_$2_$3
@@ -50,7 +51,7 @@ by_lkvm()
 	rm -f ./*.out
 	began=$(now_ms)
 	# shellcheck disable=SC2086 # words
-	(group "from_$row" ./lkvm run --name from -c 1 -m "$2" ${3-} --no-reboot -k Image -i initrd -p "quiet -- $(words "$1" "$2")" \
+	(group "from_$row" ./lkvm run --name from -c 1 -m "$2" ${3-} --no-reboot -k Image -i initrd -p "quiet $kernel -- $(words "$1" "$2")" \
 		</dev/null >from.out 2>&1) &
 	source=$!
 	if [ "$1" = busy ]; then
@@ -91,6 +92,13 @@ by_lkvm()
 lkvm()
 {
 	by_lkvm lkvm "$1" "$2" --mte
+}
+
+nokasan()
+{
+	kernel=kasan=off
+	by_lkvm nokasan "$1" "$2" --mte
+	kernel=
 }
 
 nomte()
@@ -145,6 +153,7 @@ postcopy()
 }
 
 how=
+kernel=
 sleep 2
 echo "host.release $(uname -r)"
 for mib in $sizes; do
