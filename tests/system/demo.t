@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# make demo and make shell, as a user would run them on a machine that has all they need.
+# make demo and, at full length, make shell, as a user would run them on a machine that has all they need.
 
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -50,15 +50,17 @@ check "all is seen, as it happens" in_order '^\[L0\] 1\. ' '^\[L0\] 2\. ' '^\[L0
 	'^\[L2\] .*reads back: "tagged and well"' '^\[L2\] .*SEGV_MTESERR' '^\[L2\] .*exit 0' \
 	'^\[L1\] the guest powered itself off' '^\[L0\] 5\. Summary'
 
-# A terminal by script(1). What is typed before the guest's shell is there may be lost.
-for _ in $(seq 100); do
-	sleep 3
-	[ ! -e "$work/ended" ] || break
-	echo 'echo shell is $((6 * 7)); exit'
-done | {
-	timeout 300 script -qefc 'make --no-print-directory shell' "$work/typescript" >"$work/out" 2>&1
-	echo $? >"$work/ended"
-}
-check "make shell ends with the guest" test "$(cat "$work/ended")" = 0
-check "its shell runs what is typed" says '^shell is 42'
+if [ "${FULL:-0}" = 1 ]; then
+	# A terminal by script(1). What is typed before the guest's shell is there may be lost.
+	for _ in $(seq 100); do
+		sleep 3
+		[ ! -e "$work/ended" ] || break
+		echo 'echo shell is $((6 * 7)); exit'
+	done | {
+		timeout 300 script -qefc 'make --no-print-directory shell' "$work/typescript" >"$work/out" 2>&1
+		echo $? >"$work/ended"
+	}
+	check "make shell ends with the guest" test "$(cat "$work/ended")" = 0
+	check "its shell runs what is typed" says '^shell is 42'
+fi
 echo "1..$n"
