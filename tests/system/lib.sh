@@ -64,6 +64,12 @@ check()
 	return $code
 }
 
+# long COMMAND...: at full length only, since it is like what is run anyway but for an option, or unit tests hold it.
+long()
+{
+	[ "$FULL" = 0 ] || "$@"
+}
+
 # --- conditions, for check and wait_for ---------------------------------------------------------------------------
 is()
 {

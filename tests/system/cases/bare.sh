@@ -4,10 +4,10 @@
 # shellcheck source=tests/system/bare.sh
 . /share/tests/system/bare.sh
 
-plan 36
+plan $((28 + 8 * FULL))
 
 some=1
-secs=3
+secs=2
 [ "$FULL" = 0 ] || some=3
 [ "$FULL" = 0 ] || secs=6
 
@@ -15,29 +15,29 @@ bare uart "" -c 1 -m 64
 bare uart "" -c 1 -m 64 --mte --tty 1
 bare rtc "now=$(date +%s)" -c 1 -m 64
 bare vmgenid "" -c 1 -m 64 --mte
-bare vmgenid "" -c 1 -m 64
+long bare vmgenid "" -c 1 -m 64
 bare holes "" -c 1 -m 64
 bare idregs "mte=1" -c 1 -m 64 --mte
-bare idregs "mte=0" -c 1 -m 64
+long bare idregs "mte=0" -c 1 -m 64
 bare idregs "mte=0" -c 1 -m 64 --mem-backend memfd --pmu --sve-max-vl 128
 bare idregs "mte=1" -c 2 -m 64 --mte --debug-no-tags
 bare irq "gic=3-its" -c 2 -m 64
-bare irq "gic=3-its" -c 1 -m 64 --mte --irqchip gicv3-its
+long bare irq "gic=3-its" -c 1 -m 64 --mte --irqchip gicv3-its
 bare irq "gic=3" -c 4 -m 64 --irqchip gicv3
 bare psci "" -c 4 -m 64
-bare psci "" -c 1 -m 64 --mte
+long bare psci "" -c 1 -m 64 --mte
 bare tags "" -c 2 -m 64 --mte
-bare tags "" -c 1 -m 64 --mte --debug-no-seal
+long bare tags "" -c 1 -m 64 --mte --debug-no-seal
 case $HOST in
 6.1) skip 1 "on Linux $HOST memfd with --mte is refused" ;;
 *) bare tags "" -c 2 -m 64 --mte --mem-backend memfd ;;
 esac
-bare touch "" -c 1 -m 64 --mte
+long bare touch "" -c 1 -m 64 --mte
 bare touch "" -c 1 -m 64@0x140000000 --mem-backend memfd
 bare touch "full=1 size=8" -c 1 -m 64
-bare storm "rounds=$((3 * some))" -c 4 -m 64 --mte
-bare storm "rounds=$some" -c 16 -m 64
-bare storm "rounds=$some end=off" -c 4 -m 64
+bare storm "rounds=$some" -c 4 -m 64 --mte
+long bare storm "rounds=$some" -c 16 -m 64
+long bare storm "rounds=$some end=off" -c 4 -m 64
 bare storm "rounds=$some end=reset" -c 4 -m 64
 
 # SYSTEM_OFF at once; resets until the clock says enough, each of which finds all as at power-on.

@@ -34,7 +34,7 @@ check "a stuck reader: nothing is left" gone_soon stuck
 kill $reader
 
 # Typed on a terminal faster than the guest reads: all bytes but 0x04, which ends it, and Ctrl-a, a key of the VMM's.
-size=$((FULL ? 65536 : 16384))
+size=$((FULL ? 65536 : 4096))
 head -c $size /dev/urandom | tr '\001\004' ab >noise
 {
 	printf E
