@@ -4,10 +4,12 @@
 # A file that is not as it was written starts no VM: it is refused, with its name and the place.
 . /share/tests/system/snapshot-lib.sh
 
-flips=3
+flips=1
 some='-[2-9]$|-[0-9]{2,}$' # chunks of memory that are left out
+each=3			   # of the other parts every third, since unit tests damage all of them
 [ "$FULL" = 0 ] || flips=200
 [ "$FULL" = 0 ] || some=none
+[ "$FULL" = 0 ] || each=1
 plan 28
 chance=$$
 
@@ -45,7 +47,7 @@ each_part()
 	local size
 
 	size=$(stat -c %s "$1")
-	"$B/spoil" parts "$1" | grep -Ev "chunk($some)" >parts
+	"$B/spoil" parts "$1" | grep -Ev "chunk($some)" | awk -v e=$each '(NR - 1) % e == 0' >parts
 	while read -r at length what; do
 		[ "$2" != cut ] || [ $((at + length)) -lt "$size" ] || continue
 		cp "$1" bad
@@ -58,7 +60,7 @@ each_part()
 			return 1
 		}
 	done <parts
-	[ "$(wc -l <parts)" -ge 10 ]
+	[ "$(wc -l <parts)" -ge 5 ]
 }
 
 # flips_in FILE FROM LENGTH: one bit at a time, anywhere in that range.

@@ -5,9 +5,9 @@ plan 8
 
 forever='echo up; while :; do cat /bin/busybox | md5sum >/dev/null; done'
 linux with -c 1 -m 64 --mte -- "$forever"
-linux without -c 1 -m 64 --mte --debug-no-tags -- "$forever"
+vm without -k "$B/bare/pattern.img" -p mib=8 --no-reboot -c 1 -m 64 --mte --debug-no-tags
 prints with 40 '^up'
-prints without 40 '^up'
+prints without 40 '^pattern 2'
 
 "$B/inject" "$(pid with)" where >where
 check "RAM is mapped with tags" says where ' mt'
