@@ -7,7 +7,7 @@
 
 FUZZ_B       := $(B)/fuzz
 FUZZ_CC      ?= clang
-FUZZ_TOTAL   ?= 60
+FUZZ_TOTAL   ?= 40
 FUZZ_SECONDS ?= 600
 
 FUZZ_CFLAGS := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
