@@ -22,6 +22,7 @@
 #include "vm/control.h"
 #include "vm/vm.h"
 
+#define LINES_MS 60000
 #define GREET_MS 30000 /* who connected, and is not yet known to be a source, gets so long */
 
 struct incoming {
@@ -53,7 +54,7 @@ static void ending_signals(sigset_t *set)
 static int wait_for_source(const struct transport *t, int *rfd, int *wfd, int *door,
 			   struct err *err)
 {
-	struct transport_hall hall = {.ms = GREET_MS, .sent_away = sent_away};
+	struct transport_hall hall = {.ms = GREET_MS, .sent_away = sent_away, .lines_ms = LINES_MS};
 	struct transport_listener listener;
 	sigset_t signals, before;
 	int ends, rc = transport_listen(t, &listener, err);

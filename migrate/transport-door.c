@@ -30,12 +30,12 @@ static _Noreturn void door_main(const struct transport *t, struct transport_list
 	sigset_t none;
 
 	prctl(PR_SET_NAME, "lkvm-door");
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
 	/* What the terminal sends, or who ends all that is called lkvm, is for the destination, with which we end. */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	for (unsigned int i = 0; i < hall->n; i++)
 		keep[5 + i] = hall->v[i].fd;
 	if (confine_descriptors(keep, 5 + hall->n, &err))

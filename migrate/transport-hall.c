@@ -16,7 +16,6 @@
 
 #define PEEK_MS	  10
 #define NS_PER_MS 1000000ull
-#define MINUTE_NS 60000000000ull
 
 static void leave(struct transport_hall *hall, unsigned int i)
 {
@@ -32,10 +31,18 @@ static void send_away(struct transport_hall *hall, unsigned int i)
 	leave(hall, i);
 }
 
+/* When @lines_ms are over. */
+static uint64_t lines_end_ns(const struct transport_hall *hall)
+{
+	return hall->lines_ns + hall->lines_ms * NS_PER_MS;
+}
+
 static void tell_rest(struct transport_hall *hall)
 {
 	char text[64];
 
+	if (clock_now_ns() < lines_end_ns(hall))
+		return;
 	if (hall->unsaid) {
 		snprintf(text, sizeof(text), "%u more who connected", hall->unsaid);
 		hall->sent_away(text);
@@ -46,12 +53,9 @@ static void tell_rest(struct transport_hall *hall)
 /* Strangers may come by the thousand, and whoever keeps our lines is not to run out of room. */
 static void tell(struct transport_hall *hall, const char *why)
 {
-	uint64_t now = clock_now_ns();
-
-	if (now - hall->minute_ns >= MINUTE_NS) {
-		tell_rest(hall);
-		hall->minute_ns = now;
-	}
+	tell_rest(hall);
+	if (!hall->said)
+		hall->lines_ns = clock_now_ns();
 	if (hall->said < TRANSPORT_LINES) {
 		hall->said++;
 		hall->sent_away(why);
@@ -113,7 +117,7 @@ static int wait(const struct transport_listener *l, int ends, const struct trans
 {
 	struct pollfd p[2 + TRANSPORT_VISITORS] = {{.fd = l->fd, .events = POLLIN},
 						   {.fd = ends, .events = POLLIN}};
-	uint64_t now = clock_now_ns(), until = UINT64_MAX;
+	uint64_t now = clock_now_ns(), until = hall->unsaid ? lines_end_ns(hall) : UINT64_MAX;
 
 	for (unsigned int i = 0; i < hall->n; i++) {
 		const struct transport_visitor *v = &hall->v[i];
@@ -168,7 +172,6 @@ int transport_wait(const struct transport *t, struct transport_listener *l, int 
 			if (!rc) {
 				*fd = hall->v[i].fd;
 				leave(hall, i);
-				tell_rest(hall);
 				return 0;
 			}
 			if (rc == -EAGAIN && clock_now_ns() >= hall->v[i].until_ns)
@@ -187,6 +190,7 @@ int transport_wait(const struct transport *t, struct transport_listener *l, int 
 			}
 			rc = 0;
 		}
+		tell_rest(hall);
 		if (!rc && comes)
 			rc = let_in(t, l, hall, err);
 		if (rc) {

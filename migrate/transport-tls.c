@@ -56,6 +56,10 @@ static _Noreturn void run(const char *program, const char *file, bool server, in
 	dup2(plain, 0);
 	dup2(status, 1);
 	dup2(net, 3);
+	/* The door ignores them, and that would be inherited. */
+	signal(SIGINT, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGHUP, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	execve(program, (char *const *)argv, environment);

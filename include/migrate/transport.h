@@ -68,9 +68,10 @@ struct transport_visitor {
 
 struct transport_hall {
 	unsigned int ms; /* so long each may take to show that he is a source */
-	/* A line about each who was; of those beyond TRANSPORT_LINES in a minute only how many there were. */
+	/* A line about each who was; of those beyond TRANSPORT_LINES in @lines_ms only how many there were, while they wait on. */
 	void (*sent_away)(const char *why);
-	uint64_t minute_ns; /* when this minute began */
+	unsigned int lines_ms;
+	uint64_t lines_ns; /* when this time began */
 	unsigned int said, unsaid;
 	unsigned int n;
 	struct transport_visitor v[TRANSPORT_VISITORS];

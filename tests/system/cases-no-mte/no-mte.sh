@@ -28,7 +28,7 @@ check "without --mte: a guest ends well" ends plain 60 0
 check "without --mte: all is well in it" guest_passed plain
 check "without --mte: it has none" says plain.out 'this machine has no MTE'
 
-bare touch "" -c 1 -m 64 --mte --disable-mte
+bare idregs "mte=0" -c 1 -m 64 --mte --disable-mte
 bare touch "" -c 1 -m 64 --mem-backend memfd
 monitor r
 keys r r

@@ -35,8 +35,8 @@ esac
 long bare touch "" -c 1 -m 64 --mte
 bare touch "" -c 1 -m 64@0x140000000 --mem-backend memfd
 bare touch "full=1 size=8" -c 1 -m 64
-bare storm "rounds=$some" -c 4 -m 64 --mte
-long bare storm "rounds=$some" -c 16 -m 64
+bare storm "rounds=$some" -c 16 -m 64 --mte
+long bare storm "rounds=9" -c 4 -m 64 --mte
 long bare storm "rounds=$some end=off" -c 4 -m 64
 bare storm "rounds=$some end=reset" -c 4 -m 64
 

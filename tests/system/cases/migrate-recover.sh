@@ -8,7 +8,7 @@
 
 cuts=60
 [ "$FULL" = 0 ] || cuts="5 15 25 35 45 55 65 75 85 95"
-plan $((1 + 10 * $(echo "$cuts" | wc -w) + 7 + 9 * FULL + 9 + 5 + 4 + 5))
+plan $((1 + 10 * $(echo "$cuts" | wc -w) + 7 + 6 + 3 * FULL + 9 + 5 + 4 + 5))
 n=0
 
 # to: the next destination, $d, waits; over a line that goes wrong if ACTION N are given.
@@ -100,23 +100,20 @@ check "RUNNING lost: the source ends" ends $s 20 0
 s=$d
 
 # --- a word before the guest could run there: it goes on here ---
-# (migrate-borders cuts there as well, in pre-copy.)
-if [ "$FULL" = 1 ]; then
+if [ "$FULL" = 1 ]; then # migrate-borders cuts there as well
 	to type-cut-down 0x107
 	check "LOADED lost" sh -c "! '$B/lkvm' migrate '$CASE-$s' '$at' --postcopy-after 0 >log 2>&1"
 	check "LOADED lost: the destination ends" ends $d 20 1
 	check "LOADED lost: the source has its guest" is_state $s paused
-	to type-cut-up 0x108
-	check "COMMIT lost: a user is asked" sh -c "! '$B/lkvm' migrate '$CASE-$s' '$at' --postcopy-after 0 >log 2>&1 &&
-		grep -E 'stays paused here.*--recover.*lkvm resume $CASE-$s' log"
-	check "COMMIT lost: the destination ends" ends $d 20 1
-	check "COMMIT lost: the source keeps all" is_state $s recovering
-	check "COMMIT lost: resumed, as was said" resume $s
-	d=$s
-	there "COMMIT lost"
-else
-	resume $s
 fi
+to type-cut-up 0x108
+check "COMMIT lost: a user is asked" sh -c "! '$B/lkvm' migrate '$CASE-$s' '$at' --postcopy-after 0 >log 2>&1 &&
+	grep -E 'stays paused here.*--recover.*lkvm resume $CASE-$s' log"
+check "COMMIT lost: the destination ends" ends $d 20 1
+check "COMMIT lost: the source keeps all" is_state $s recovering
+check "COMMIT lost: resumed, as was said" resume $s
+d=$s
+there "COMMIT lost"
 
 # --- slow, so that there is time to look, and to kill ---
 # slowly OPTION...: a post-copy in the background, until the guest runs there; files slow.out, slow.code.

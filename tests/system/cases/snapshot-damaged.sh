@@ -60,7 +60,7 @@ each_part()
 			return 1
 		}
 	done <parts
-	[ "$(wc -l <parts)" -ge 5 ]
+	[ "$(wc -l <parts)" -ge $((each == 1 ? 10 : 4)) ]
 }
 
 # flips_in FILE FROM LENGTH: one bit at a time, anywhere in that range.

@@ -60,7 +60,7 @@ for cpus in $every; do
 	while [ $i -lt $times ]; do
 		i=$((i + 1))
 		how=--stop
-		[ $(((i + cpus) % 2)) = 0 ] || how=--live
+		[ $(((i + cpus) % 2)) != 0 ] || how=--live
 		again "$last" "g$cpus-$i" $how
 		last=g$cpus-$i
 	done
