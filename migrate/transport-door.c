@@ -29,13 +29,13 @@ static _Noreturn void door_main(const struct transport *t, struct transport_list
 	struct err err = ERR_INIT;
 	sigset_t none;
 
-	prctl(PR_SET_NAME, "lkvm-door");
 	/* What the terminal sends, or who ends all that is called lkvm, is for the destination, with which we end. */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	prctl(PR_SET_NAME, "lkvm-door"); /* from here on it is known by name */
 	for (unsigned int i = 0; i < hall->n; i++)
 		keep[5 + i] = hall->v[i].fd;
 	if (confine_descriptors(keep, 5 + hall->n, &err))

@@ -2,9 +2,11 @@
 /* What a migration can travel over: texts, and connections within this machine. */
 #include "unit.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +17,7 @@
 
 #include "migrate/transport.h"
 #include "state/stream.h"
+#include "util/passfd.h"
 
 static int parse(const char *text, bool incoming, bool insecure, struct transport *t)
 {
@@ -346,6 +349,69 @@ static void test_limit(void **state)
 	transport_stop_listening(&t, &l);
 }
 
+/* The one process of our group with that name, or -1. */
+static pid_t door_pid(void)
+{
+	DIR *proc = opendir("/proc");
+	pid_t found = -1;
+	struct dirent *e;
+
+	assert_non_null(proc);
+	while ((e = readdir(proc))) {
+		pid_t pid = (pid_t)atoi(e->d_name);
+		char path[64], comm[32] = "";
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+		if (pid <= 0 || getpgid(pid) != getpgrp() || !(f = fopen(path, "re")))
+			continue;
+		if (fgets(comm, sizeof(comm), f) && !strcmp(comm, "lkvm-door\n"))
+			found = pid;
+		fclose(f);
+	}
+	closedir(proc);
+	return found;
+}
+
+/* Further connections come in until the destination is gone, whatever a terminal or pkill(1) sends; then nothing is left. */
+static void test_door(void **state)
+{
+	static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+	char dir[] = "/tmp/lkvm-transport-XXXXXX", at[64], byte;
+	struct transport_hall hall = {.ms = 60000, .sent_away = sent_away};
+	struct err err = ERR_INIT;
+	struct transport_listener l;
+	struct transport t, there;
+	int door, fd, got;
+	pid_t pid = -1;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(at, sizeof(at), "unix:%s/s", dir);
+	assert_int_equal(parse(at, true, false, &t), 0);
+	assert_int_equal(parse(at, false, false, &there), 0);
+	assert_int_equal(setpgid(0, 0), 0);
+	assert_int_equal(transport_listen(&t, &l, &err), 0);
+	assert_int_equal(transport_door(&t, &l, &hall, &door, &err), 0);
+	for (int i = 0; i < 1000 && pid < 0; i++) {
+		usleep(10000);
+		pid = door_pid();
+	}
+	assert_true(pid > 0);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		assert_int_equal(kill(pid, signals[i]), 0);
+	fd = dial(&there);
+	assert_int_equal(passfd_recv(door, &byte, 1, 0, &got), 1);
+	assert_true(got >= 0);
+	talk(fd, got, got);
+	close(fd);
+	close(got);
+	close(door);
+	for (int i = 0; i < 1000 && access(at + 5, F_OK) == 0; i++)
+		usleep(10000);
+	assert_int_equal(rmdir(dir), 0); /* the socket is gone */
+}
+
 static void test_exec(void **state)
 {
 	struct err err = ERR_INIT;
@@ -377,7 +443,7 @@ int main(void)
 		cmocka_unit_test(test_good),  cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_meet),  cmocka_unit_test(test_strangers),
 		cmocka_unit_test(test_lines), cmocka_unit_test(test_limit),
-		cmocka_unit_test(test_exec),
+		cmocka_unit_test(test_door),  cmocka_unit_test(test_exec),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
