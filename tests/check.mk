@@ -40,14 +40,13 @@ $(CHECK_ARM64): $(CHECK_B)/arm64-%.t: $(ARM64_B)/% | qemu-user-ok
 $(CHECK_FUZZ): $(FUZZ_TARGETS)
 	@mkdir -p $(@D); printf '#!/bin/sh\nexec bash tests/fuzz/run-fuzz %s\n' '$(FUZZ_TARGETS)' > $@; chmod +x $@
 
-# The long ones first, two at a time on two processors: with a third the processors of the L1s wait for each other, and
-# everything takes twice the processor time.
+# The long ones first; three at a time on two processors, since each waits now and then.
 QUICK_TESTS  := $(CHECK_ARM64) $(addprefix tests/system/,cli.t golden.t) tests/build/install.t tests/build/apt.t $(sort $(wildcard tests/lint/*.t)) $(UNIT_TESTS)
 BUILD_TESTS  := tests/build/compilers.t
 SYSTEM_TESTS := $(addprefix tests/system/,l1-6.12.t l1-6.12-snapshot.t l1-6.12-migrate.t l1-6.1.t two-hosts.t l1-gicv2.t l1-no-mte.t demo.t bed.t)
 MORE_TESTS   := $(addprefix tests/system/,l1-7.2.t l1-6.12-16k.t snapshot-across.t two-hosts-same.t two-hosts-7.2.t two-hosts-unlike.t)
 
-PROVE := $(UNIT_ENV) prove -j2 --exec ''
+PROVE := $(UNIT_ENV) prove -j3 --exec ''
 
 check-quick: ## what needs no emulated machine, in under a minute
 	$(Q)tools/setup build check
