@@ -14,7 +14,7 @@ passes()
 }
 
 for cpus in $shapes; do
-	linux "c$cpus" -c $cpus -m 256 --mte -- \
+	linux "c$cpus" -c "$cpus" -m 256 --mte -- \
 		"dmesg | grep kasan: && test \$(nproc) = $cpus && /tests/tagcheck && /tests/mte-demo"
 	passes "c$cpus" 60 "$cpus vCPU(s) with --mte"
 	check "$cpus vCPU(s): its kernel checks tags" says "c$cpus.out" 'kasan: .*hw-tags'
