@@ -17,6 +17,7 @@
 
 #include "migrate/transport.h"
 #include "state/stream.h"
+#include "util/opt.h"
 #include "util/passfd.h"
 
 static int parse(const char *text, bool incoming, bool insecure, struct transport *t)
@@ -358,15 +359,18 @@ static pid_t door_pid(void)
 
 	assert_non_null(proc);
 	while ((e = readdir(proc))) {
-		pid_t pid = (pid_t)atoi(e->d_name);
 		char path[64], comm[32] = "";
+		uint64_t pid;
 		FILE *f;
 
-		snprintf(path, sizeof(path), "/proc/%d/comm", pid);
-		if (pid <= 0 || getpgid(pid) != getpgrp() || !(f = fopen(path, "re")))
+		if (opt_parse_u64(e->d_name, &pid, NULL) || getpgid((pid_t)pid) != getpgrp())
+			continue;
+		snprintf(path, sizeof(path), "/proc/%u/comm", (unsigned int)pid);
+		f = fopen(path, "re");
+		if (!f)
 			continue;
 		if (fgets(comm, sizeof(comm), f) && !strcmp(comm, "lkvm-door\n"))
-			found = pid;
+			found = (pid_t)pid;
 		fclose(f);
 	}
 	closedir(proc);
