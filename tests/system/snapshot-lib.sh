@@ -13,9 +13,14 @@ restore()
 }
 
 # worker NAME OPTION...: a VM that keeps changing its memory and tags, checks them, and counts on in lines "$WORK N". At full
-# length it is the KASAN kernel in a storm of processes; else a guest without an operating system, which is up in no time.
+# length it is the KASAN kernel in a storm of processes; else a guest without an operating system, which is up in no time and
+# leaves the host's processor to others between two rounds.
+# A storm under that kernel rests as well.
+# shellcheck disable=SC2034 # for the cases
+REST=20
 WORK=pattern
 [ "$FULL" = 0 ] || WORK=storm
+[ "$FULL" = 0 ] || REST=0
 
 worker()
 {
@@ -23,9 +28,9 @@ worker()
 
 	shift
 	if [ "$FULL" = 1 ]; then
-		linux "$name" "$@" -- '/tests/storm 3'
+		linux "$name" "$@" -- "/tests/storm 3 $REST"
 	else
-		vm "$name" -k "$B/bare/pattern.img" -p mib=8 "$@"
+		vm "$name" -k "$B/bare/pattern.img" -p "mib=8 rest=20000" "$@"
 	fi
 	wait_for 60 has_lines "$name" $WORK 2
 }

@@ -115,6 +115,8 @@ bool cpu_wait_off(uint32_t index, uint64_t ms);
 uint64_t now_us(void);
 bool wait_until(bool (*done)(void *), void *ctx, uint64_t ms);
 void delay_us(uint64_t us);
+/* The same, with the CPU idle meanwhile, by the virtual timer. Its interrupt is enabled in the GIC, but not taken: irqs_off(). */
+void sleep_us(uint64_t us);
 
 /* --- PSCI and SMCCC --- */
 #define PSCI_VERSION		0x84000000u

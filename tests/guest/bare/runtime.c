@@ -115,6 +115,19 @@ void delay_us(uint64_t us)
 		;
 }
 
+void sleep_us(uint64_t us)
+{
+	uint64_t end = now_us() + us, now, hz = read_reg("cntfrq_el0");
+
+	while ((now = now_us()) < end) {
+		write_reg("cntv_cval_el0", read_reg("cntvct_el0") + (end - now) * hz / 1000000 + 1);
+		write_reg("cntv_ctl_el0", 1);
+		isb();
+		wfi();
+		write_reg("cntv_ctl_el0", 0);
+	}
+}
+
 void try_begin(void)
 {
 	struct cpu *cpu = this_cpu();

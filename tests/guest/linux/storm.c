@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * storm [PROCESSES]
+ * storm [PROCESSES [REST]]
  *
  * Keeps a kernel's allocators busy for ever: processes that fork, send data through pipes and write, read and remove files,
- * all of it checked. Prints "storm N at SECONDS" every now and then, with N counting up and the seconds since it was booted;
- * "storm: WRONG ..." once something is not as it was written.
+ * all of it checked. Each rests for REST ms (default 0) after a round. Prints "storm N at SECONDS" every now and then, with N
+ * counting up and the seconds since it was booted; "storm: WRONG ..." once something is not as it was written.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -99,7 +99,7 @@ static void file_round(uint32_t seed, size_t n, unsigned int who)
 		wrong("unlink");
 }
 
-static _Noreturn void work(unsigned int who, volatile uint32_t *rounds)
+static _Noreturn void work(unsigned int who, unsigned int rest, volatile uint32_t *rounds)
 {
 	uint32_t seed = who * 7919 + 1;
 
@@ -109,12 +109,15 @@ static _Noreturn void work(unsigned int who, volatile uint32_t *rounds)
 		pipe_round(seed, n);
 		file_round(seed, n, who);
 		__atomic_fetch_add(rounds, 1, __ATOMIC_RELAXED);
+		if (rest)
+			usleep(rest * 1000);
 	}
 }
 
 int main(int argc, char **argv)
 {
 	unsigned int processes = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 2;
+	unsigned int rest = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 0;
 	volatile uint32_t *rounds =
 		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	uint32_t said = 0, n = 0;
@@ -124,7 +127,7 @@ int main(int argc, char **argv)
 		wrong("mmap");
 	for (unsigned int i = 0; i < processes; i++)
 		if (fork() == 0)
-			work(i, rounds);
+			work(i, rest, rounds);
 	for (;;) {
 		uint32_t now = *rounds;
 

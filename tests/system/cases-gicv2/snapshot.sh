@@ -22,7 +22,7 @@ for chip in 2:gicv3 3:gicv3-its; do
 	check "is refused by name, nothing is started" cannot_run v3 "^the guest has a ${chip#*:}, this host cannot give one\$" 'for the reasons above'
 done
 
-linux k -c 2 -m 128 --mte -- '/tests/storm 3'
+linux k -c 2 -m 128 --mte -- "/tests/storm 3 $REST"
 check "a kernel in a storm" wait_for 60 has_lines k storm 2
 check "is saved" snapshot k k.snap --stop
 ended k 20

@@ -76,7 +76,7 @@ check "ssh: runs there under its name" sh -c "ssh peer $B/lkvm list | grep '^$CA
 there "$B/lkvm stop $CASE-m0"
 
 # --- the same by post-copy: a guest that knows each of its tags and bytes ---
-vm w0 -k "$B/bare/pattern.img" -p mib=8 -c 2 -m 64 --mte
+vm w0 -k "$B/bare/pattern.img" -p "mib=8 rest=20000" -c 2 -m 64 --mte
 wait_for 60 has_lines w0 pattern 2
 check "ssh, post-copy: moves" migrate w0 ssh://root@peer --postcopy-after 0
 check "ssh, post-copy: its source ends" ends w0 20 0
@@ -93,7 +93,7 @@ fi
 
 # --- the guest whose kernel checks every tag ---
 s=g0
-linux $s -c 2 -m 128 --mte -- '/tests/storm 3'
+linux $s -c 2 -m 128 --mte -- "/tests/storm 3 $REST"
 wait_for 60 has_lines $s storm 2
 n=0
 while [ $n -lt $times ]; do
@@ -112,7 +112,7 @@ while [ $n -lt $times ]; do
 		check "back $n: goes on there" goes_on_there $d storm 1
 		there "$B/lkvm stop $CASE-$d"
 		s=a$n
-		linux $s -c 2 -m 128 --mte -- '/tests/storm 3'
+		linux $s -c 2 -m 128 --mte -- "/tests/storm 3 $REST"
 		wait_for 60 has_lines $s storm 2
 	fi
 	check "back $n: without a report" unharmed $s

@@ -32,7 +32,7 @@ moves()
 
 n=0
 g=g0
-linux $g -c 2 -m 128 --mte -- '/tests/storm 3'
+linux $g -c 2 -m 128 --mte -- "/tests/storm 3 $REST"
 check "the storm is on" wait_for 60 has_lines $g storm 2
 while [ $n -lt $times ]; do
 	n=$((n + 1))

@@ -47,7 +47,7 @@ for cpus in $shapes; do
 		ended "$g" 20
 	fi
 	g=g$cpus
-	linux "$g" -c "$cpus" -m 128 --mte -- '/tests/storm 3'
+	linux "$g" -c "$cpus" -m 128 --mte -- "/tests/storm 3 $REST"
 	check "$cpus vCPU(s): the storm is on" wait_for 60 has_lines "$g" storm 2
 	until=$((n + times))
 	while [ $n -lt $until ]; do

@@ -47,7 +47,7 @@ again()
 
 # All at once, since a start is what takes most of the time.
 for cpus in $every; do
-	linux "g$cpus" -c "$cpus" -m 128 --mte -- "/tests/storm $((cpus + 1))"
+	linux "g$cpus" -c "$cpus" -m 128 --mte -- "/tests/storm $((cpus + 1)) $REST"
 done
 for cpus in $every; do
 	check "$cpus vCPU(s): the storm is on" wait_for 60 has_lines "g$cpus" storm 3

@@ -24,7 +24,7 @@ lost()
 		"guest memory cannot be brought in: .*$2: bank ram, chunk at guest address 0x8[0-9a-f]{7}: .*offset [0-9]+.*the guest cannot go on"
 }
 
-linux g -c 2 -m 128 --mte -- '/tests/storm 3'
+linux g -c 2 -m 128 --mte -- "/tests/storm 3 $REST"
 check "the storm is on" wait_for 60 has_lines g storm 2
 check "a first snapshot" snapshot g s/base --compress zstd:1
 goes_on g storm 1 60

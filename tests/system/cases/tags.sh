@@ -6,7 +6,7 @@
 plan 11
 
 linux with -c 1 -m 64 --mte -- 'i=0; while :; do echo up $i; cat /bin/busybox | md5sum >/dev/null; i=$((i + 1)); done'
-vm without -k "$B/bare/pattern.img" -p mib=8 --no-reboot -c 1 -m 64 --mte --debug-no-tags
+vm without -k "$B/bare/pattern.img" -p "mib=8 rest=20000" --no-reboot -c 1 -m 64 --mte --debug-no-tags
 prints with 40 '^up'
 check "a guest that checks its own tags" prints without 40 '^pattern 2'
 

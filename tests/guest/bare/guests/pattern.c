@@ -3,15 +3,17 @@
  * Memory that knows what is in it. Each CPU has a part of mib=N MiB (default 8), each page of which has data and tags that
  * can be computed again: one tag throughout, runs, a tag of its own for each granule with data that is zero, or neither data
  * nor tags. Prints "pattern 1" when all is filled; then every CPU changes pages and checks others, for ever, and "pattern N"
- * counts on. With tags=1 they change tags alone, and never data again. "WRONG ..." is the last that it says when a page is not as it was made.
+ * counts on. With rest=US all but the first CPU, which always does, rest after each round. With tags=1 they change tags alone,
+ * and never data again. "WRONG ..." is the last that it says when a page is not as it was made.
  *
  * It is what tests/guest/linux/tagpattern.c is under a kernel, up in no time.
  */
 #include "mte.h"
 
-#define PAGE	 4096u
-#define GRANULES (PAGE / GRANULE)
-#define AT_ONCE	 32u /* pages changed, and pages checked, in a round */
+#define PAGE	    4096u
+#define GRANULES    (PAGE / GRANULE)
+#define PPI_VIRTUAL 27
+#define AT_ONCE	    32u /* pages changed, and pages checked, in a round */
 
 struct part {
 	uint64_t start;
@@ -25,6 +27,7 @@ struct part {
 static struct part parts[CPUS_MAX];
 static volatile uint32_t broken;
 static bool tags_only;
+static uint64_t rest_us;
 
 static uint64_t mix(uint64_t x)
 {
@@ -131,19 +134,29 @@ static void fill(struct part *p)
 	p->rounds++;
 }
 
+/* Without that nothing wakes a CPU that was saved when its time was just over. */
+static void may_sleep(void)
+{
+	gic_cpu_init();
+	gic_enable(PPI_VIRTUAL, 0x80, false);
+}
+
 static void work(struct cpu *cpu)
 {
 	struct part *p = &parts[cpu->index];
 
+	may_sleep();
 	fill(p);
-	while (!broken)
+	while (!broken) {
 		one_round(p);
+		sleep_us(rest_us);
+	}
 }
 
-static bool all_past(void *round)
+static bool all_past(uint32_t round)
 {
 	for (uint32_t i = 0; i < board.cpus; i++)
-		if (parts[i].rounds < *(uint32_t *)round)
+		if (parts[i].rounds < round)
 			return broken;
 	return true;
 }
@@ -152,6 +165,9 @@ void guest_main(void)
 {
 	uint32_t pages = (uint32_t)(word_number("mib", 8) << 20) / PAGE / board.cpus;
 
+	rest_us = word_number("rest", 0);
+	gic_init();
+	may_sleep();
 	tags_only = has_mte && word_number("tags", 0);
 	for (uint32_t i = 0; i < board.cpus; i++) {
 		parts[i].pages = pages;
@@ -163,10 +179,11 @@ void guest_main(void)
 	}
 	fill(&parts[0]);
 	for (uint32_t n = 1; !broken; n++) {
-		(void)wait_until(all_past, &n, 600000);
+		while (!all_past(n))
+			sleep_us(1000);
 		print("pattern %u\n", n);
 		one_round(&parts[0]);
-		delay_us(20000);
+		sleep_us(20000);
 	}
 	print("pattern: the end\n");
 	for (;;)
