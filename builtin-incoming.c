@@ -22,7 +22,7 @@
 #include "vm/control.h"
 #include "vm/vm.h"
 
-#define LINES_MS 60000
+#define LINES_MS 60000 /* the lines about strangers in it are counted */
 #define GREET_MS 30000 /* who connected, and is not yet known to be a source, gets so long */
 
 struct incoming {

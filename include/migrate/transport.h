@@ -70,8 +70,8 @@ struct transport_hall {
 	unsigned int ms; /* so long each may take to show that he is a source */
 	/* A line about each who was; of those beyond TRANSPORT_LINES in @lines_ms only how many there were, while they wait on. */
 	void (*sent_away)(const char *why);
-	unsigned int lines_ms;
-	uint64_t lines_ns; /* when this time began */
+	unsigned int lines_ms; /* 0: a line about each */
+	uint64_t lines_ns;     /* when this time began */
 	unsigned int said, unsaid;
 	unsigned int n;
 	struct transport_visitor v[TRANSPORT_VISITORS];
